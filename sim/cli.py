@@ -1,0 +1,266 @@
+"""The command line: what can be asked, and which exit code answers.
+
+Each command imports what it needs when it is called, so that `regionfall --help` is quick. Knows nothing of
+how a command does its work.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sim import __version__
+from sim.commands.exits import EXIT_INTERRUPTED, EXIT_RUN_ERROR, EXIT_USAGE, print_error
+from sim.errors import RegionfallError, ScenarioError, UsageError
+
+DEBUG_VARIABLE = "REGIONFALL_DEBUG"
+
+
+def exit_code_for(error: BaseException) -> int:
+    """Print what went wrong on stderr, one issue per line, and say which exit code that is."""
+    if isinstance(error, KeyboardInterrupt):  # InterruptedRunError is one too
+        print_error(str(error) or "interrupted")
+        return EXIT_INTERRUPTED
+    if isinstance(error, ScenarioError | UsageError):
+        print_error(str(error))
+        return EXIT_USAGE
+    if isinstance(error, RegionfallError):
+        print_error(str(error))
+        return EXIT_RUN_ERROR
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    print_error(
+        f"regionfall {__version__} met an error of its own: {type(error).__name__}: {error}\n"
+        f"Please report it with the command and the scenario; {DEBUG_VARIABLE}=1 shows where it happened."
+    )
+    return EXIT_RUN_ERROR
+
+
+class GuardedGroup(TyperGroup):
+    """Turns every error of a command into a message and an exit code; never a traceback for a user's mistake."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of stdout has seen enough, as in `regionfall schema | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except (RegionfallError, KeyboardInterrupt) as error:
+            raise typer.Exit(exit_code_for(error)) from None
+        except Exception as error:
+            if type(error).__module__.startswith(("typer", "click")):  # usage errors and Exit: theirs to show
+                raise
+            raise typer.Exit(exit_code_for(error)) from None
+
+
+app = typer.Typer(
+    name="regionfall",
+    cls=GuardedGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What uptime to expect of a cloud architecture, how faults cascade, and what an outage costs.",
+)
+
+Scenario = Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file (YAML).")]
+Overlays = Annotated[list[Path] | None, typer.Option("--file", "-f", help="Overlay: a later file wins. Repeatable.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: a.b=v. Repeatable.")]
+Sweeps = Annotated[list[str] | None, typer.Option("--sweep", help="Vary one value: a.b=10s,30s. Repeatable.")]
+Architectures = Annotated[list[str] | None, typer.Option("--architecture", "-A", help="Only this one. Repeatable.")]
+Architecture = Annotated[str | None, typer.Option("--architecture", "-A", help="Which one; the first by default.")]
+Trials = Annotated[int | None, typer.Option("--trials", "-n", min=1, help="Trials per architecture.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Root of all random numbers.")]
+WorkerCount = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes; all cores by default.")]
+Chunk = Annotated[int | None, typer.Option("--chunk", min=1, help="Trials per task; changes no result.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; the same run is continued there.")]
+Output = Annotated[str, typer.Option("-o", "--output", metavar="table|json", help="What stdout gets.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")]
+FailUnder = Annotated[
+    list[str] | None,
+    typer.Option("--fail-under", help="Exit 1 unless sure: 'availability>=99.9%', 'NAME:downtime_h_per_year<=8'."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"regionfall {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Common to all commands."""
+
+
+@app.command()
+def demo(out: Out = None, workers: WorkerCount = None, output: Output = "table", quiet: Quiet = False) -> None:
+    """The Sweden Central day replayed, and one region against two: under a minute, one report."""
+    from sim.commands.demo import demonstrate
+    from sim.commands.request import OutputChoice, RunChoice
+
+    demonstrate(RunChoice(out=out, workers=workers), OutputChoice.of(output, quiet=quiet))
+
+
+@app.command()
+def run(
+    file: Scenario,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    fail_under: FailUnder = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Simulate one architecture (the first, or those given with -A)."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.run import run_first
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    run_first(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report, gates=fail_under))
+
+
+@app.command()
+def compare(
+    file: Scenario,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    fail_under: FailUnder = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Simulate all architectures of a file on the same random histories, and compare them."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.run import run_all
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    run_all(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report, gates=fail_under))
+
+
+@app.command()
+def sweep(
+    file: Scenario,
+    sweep_: Sweeps = None,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Simulate all combinations of swept values (--sweep, or the file's sweep block)."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.run import run_sweep
+
+    scenario = ScenarioChoice.of(file, overlay, set_, sweep_)
+    choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    run_sweep(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report))
+
+
+@app.command()
+def replay(
+    file: Scenario,
+    architecture: Architecture = None,
+    trial: Annotated[int, typer.Option("--trial", min=0, help="Which trial.")] = 0,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    seed: Seed = None,
+    out: Out = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Run one trial and show its timeline."""
+    from sim.commands.replay import replay_one
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of([architecture] if architecture else None, seed=seed, out=out)
+    replay_one(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report), trial=trial)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files; each is checked alone.")],
+    overlay: Overlays = None,
+    set_: Sets = None,
+    output: Output = "table",
+) -> None:
+    """Check scenario files; every mistake with file, line and column."""
+    from sim.commands.request import OutputChoice, ScenarioChoice
+    from sim.commands.validate import validate_files
+
+    choices = [ScenarioChoice.of(file, overlay, set_) for file in files]
+    validate_files(choices, OutputChoice.of(output))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario file, for editors."""
+    from sim.commands.validate import print_schema
+
+    print_schema()
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Results folder.")],
+    output: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Write report.html again from a results folder, without running anything."""
+    from sim.commands.request import OutputChoice
+    from sim.commands.stored import rebuild_report
+
+    rebuild_report(run, OutputChoice.of(output, quiet=quiet))
+
+
+@app.command()
+def results(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path("results"),
+    output: Output = "table",
+) -> None:
+    """List the runs that are stored."""
+    from sim.commands.request import OutputChoice
+    from sim.commands.stored import list_results
+
+    list_results(folder, OutputChoice.of(output))
+
+
+def main() -> None:
+    """Entry point of `regionfall`; a termination request is answered like Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,127 @@
+"""Results as text on stdout: what a person reads who asked for no JSON."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sim.estimate import Estimate
+from sim.study.catalogue import MEASURES
+from sim.study.folder import REPORT_FILE
+from sim.study.result import RunResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 160
+MOST_ROWS_OF_DIFFERENCES = 8
+COLUMNS = (
+    "availability_time",
+    "downtime_h_per_year",
+    "slo_met_month_prob",
+    "cascade_year_prob",
+    "total_cost_per_year",
+)
+"""Measures of the table; the report and `-o json` have all."""
+TITLES = {
+    "availability_time": "availability (time)",
+    "downtime_h_per_year": "downtime h/year",
+    "slo_met_month_prob": "months that meet the SLO",
+    "cascade_year_prob": "P(cascade in a year)",
+    "total_cost_per_year": "total cost/year",
+}
+
+
+def stdout_console() -> "Console":
+    """A console on stdout that marks up nothing by itself."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a file or a pipe has no width: long lines are better than folded names
+        console.width = PIPE_WIDTH
+    return console
+
+
+def print_result(result: RunResult) -> None:
+    """Estimates, differences to the first architecture, warnings, and where everything is."""
+    console = stdout_console()
+    confidence = next(iter(next(iter(result.estimates.values())).values())).confidence
+    trials = min(result.meta["trials_done"].values())
+    print_table(
+        console,
+        f"{result.experiment.name}: {trials} trials, {confidence:.0%} intervals",
+        ["architecture", *(_title(m) for m in _present(result.estimates))],
+        [
+            [name, *(interval_text(measure, mine.get(measure)) for measure in _present(result.estimates))]
+            for name, mine in result.estimates.items()
+        ],
+    )
+    _print_differences(console, result)
+    for line in result.warnings:
+        console.print(f"- {line}", soft_wrap=True)
+    if result.folder is not None:
+        report = result.folder / REPORT_FILE
+        console.print(f"Results: {result.folder}" + (f"   Report: {report}" if report.exists() else ""))
+
+
+def print_table(console: "Console", title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose cells are text, never markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _print_differences(console: "Console", result: RunResult) -> None:
+    first = next(iter(result.estimates))
+    pairs = [pair for pair in result.differences if pair.endswith(f" - {first}")][:MOST_ROWS_OF_DIFFERENCES]
+    if not pairs:
+        return
+    measures = _present(result.differences)
+    rows = []
+    for pair in pairs:
+        cells = [pair]
+        for measure in measures:
+            better = result.better_prob[pair].get(measure)
+            chance = f"\nbetter in {better.mean:.0%}" if better is not None else ""
+            cells.append(interval_text(measure, result.differences[pair].get(measure), points=True) + chance)
+        rows.append(cells)
+    console.print()
+    print_table(console, "Paired differences on the same random histories", ["pair", *map(_title, measures)], rows)
+
+
+def _title(measure: str) -> str:
+    return TITLES[measure]
+
+
+def _present(found: dict[str, dict[str, Estimate]]) -> list[str]:
+    return [measure for measure in COLUMNS if any(measure in mine for mine in found.values())]
+
+
+def interval_text(measure: str, estimate: Estimate | None, *, points: bool = False) -> str:
+    """Estimate and interval in the measure's unit; with `points`, differences of shares in percentage points."""
+    if estimate is None:
+        return "-"
+    digits: Callable[[float], str] = _number
+    unit = ""
+    if MEASURES[measure].is_share:
+        digits, unit = (_points, " pp") if points else (_percent, " %")
+    return f"{digits(estimate.mean)}{unit}\n[{digits(estimate.low)}, {digits(estimate.high)}]"
+
+
+def _percent(share: float) -> str:
+    """Digits enough to tell 99.9 % from 99.99 %."""
+    return f"{100 * share:.4g}" if share < 0.99 else f"{100 * share:.4f}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.3g}"
+
+
+def _number(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return "no bound"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

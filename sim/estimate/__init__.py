@@ -1,0 +1,20 @@
+"""From arrays of trials to numbers with intervals. Knows nothing of clouds."""
+
+from sim.estimate.base import Estimate
+from sim.estimate.means import mean_interval
+from sim.estimate.pairs import better_probability, paired_difference
+from sim.estimate.proportions import proportion_interval, rate_interval
+from sim.estimate.quantiles import quantile_interval
+from sim.estimate.ratios import ratio_difference, ratio_interval
+
+__all__ = [
+    "Estimate",
+    "better_probability",
+    "mean_interval",
+    "paired_difference",
+    "proportion_interval",
+    "quantile_interval",
+    "rate_interval",
+    "ratio_difference",
+    "ratio_interval",
+]

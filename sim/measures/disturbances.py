@@ -1,0 +1,287 @@
+"""Disturbances and cascades (DESIGN, section 7): from leaving the nominal state to returning to it.
+
+Nominal: no fault active, no placed pod missing, no pool failed, all load at home. A cascade is a disturbance in which a
+pool fails that no fault hit directly. Knows nothing of why a pool failed beyond who depends on whom.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+import networkx as nx
+
+from sim.measures.faults import NO_FAULT, Occurrence, region_of
+from sim.scenario.schema import Scenario
+from sim.world.log import Kind, Record, TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """One departure from the nominal state.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        End at the horizon if censored.
+    censored : bool
+        Not yet nominal again at the horizon.
+    faults : tuple of Occurrence
+        Active at any moment of it.
+    blamed : tuple of Occurrence
+        Active when it began (else the first that began within it): they share it equally.
+    direct : frozenset of str
+        Pools that those faults hit; without any, the pools that failed first.
+    failed : frozenset of str
+        Pools that failed for as long as the objective says.
+    spread : frozenset of str
+        Those of them that no fault hit. Only faults active while pods were missing, pools failed or load was away
+        around that failure count as having hit it: a fault that nobody notices may stay for weeks, and what crashed
+        and came back meanwhile is no reason for what fails now.
+    depth : int
+        Most hops from a direct pool to a failed one outside; 0 if none.
+    cross_region : bool
+        It spread to a region in which no pool was hit.
+    """
+
+    start_s: float
+    end_s: float
+    censored: bool
+    faults: tuple[Occurrence, ...]
+    blamed: tuple[Occurrence, ...]
+    direct: frozenset[str]
+    failed: frozenset[str]
+    spread: frozenset[str]
+    depth: int
+    cross_region: bool
+
+    @property
+    def size(self) -> int:
+        """Number of failed pools that no fault hit."""
+        return len(self.spread)
+
+    @property
+    def cascade(self) -> bool:
+        """Whether it spread at all."""
+        return bool(self.spread)
+
+    @property
+    def common_cause(self) -> bool:
+        """Whether one of its faults hit several elements at once."""
+        return any(fault.common_cause for fault in self.faults)
+
+
+@dataclass
+class _State:
+    """What keeps the system from being nominal."""
+
+    faults: set[str] = field(default_factory=set)
+    ran: set[tuple[str, str, str]] = field(default_factory=set)
+    extra: set[tuple[str, str, str]] = field(default_factory=set)
+    missing: set[tuple[str, str, str]] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+
+    @property
+    def upset(self) -> bool:
+        """Something is wrong beside a fault being active."""
+        return bool(self.missing or self.failed or self.away)
+
+    def apply(self, entry: Record) -> None:
+        """Take one record into account."""
+        pod = (entry.region, entry.service, entry.pod)
+        match entry.kind:
+            case Kind.FAULT:
+                self.faults.add(entry.fault)
+            case Kind.REPAIR:
+                self.faults.discard(entry.fault)
+            case Kind.POD_LOST | Kind.OOM_KILL if pod not in self.extra:
+                self.ran.add(pod)
+                self.missing.add(pod)
+            case Kind.POD_READY | Kind.POD_ADDED:
+                # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
+                # asleep): the system is nominal without it.
+                if pod not in self.ran:
+                    self.extra.add(pod)
+                if entry.kind is Kind.POD_READY:
+                    self.missing.discard(pod)
+            case Kind.POOL_FAILED:
+                self.failed.add(pool_of(entry))
+            case Kind.POOL_RECOVERED:
+                self.failed.discard(pool_of(entry))
+            case Kind.FAILOVER:
+                self.away.add(entry.population)
+            case Kind.FAILBACK if entry.value >= 1.0 - 1e-9:  # a sum of shares
+                self.away.discard(entry.population)
+
+
+def pool_of(entry: Record) -> str:
+    """Return the pool `region/service` of a record."""
+    return f"{entry.region}/{entry.service}"
+
+
+def disturbances_of(record: TrialRecord, faults: Sequence[Occurrence], scenario: Scenario) -> list[Disturbance]:
+    """Return all disturbances of a trial in order.
+
+    Parameters
+    ----------
+    record : TrialRecord
+    faults : sequence of Occurrence
+        `occurrences(record)`.
+    scenario : Scenario
+    """
+    failures = _lasting_failures(record, scenario.objectives.cascade_for)
+    upsets = list(_departures(record, lambda state: not state.upset)) if failures else []
+    found = []
+    for start_s, end_s, censored in _departures(record, lambda state: not (state.upset or state.faults)):
+        active = tuple(f for f in faults if f.start_s <= end_s and f.end_s >= start_s)
+        blamed = tuple(f for f in active if f.active_at(start_s)) or active[:1]
+        spreads = [
+            _spread(in_upset, [f for f in active if f.start_s <= upset[1] and f.end_s >= upset[0]], record, scenario)
+            for upset in upsets
+            if start_s <= upset[0] <= end_s
+            and (in_upset := [(pool, at_s) for pool, at_s in failures if upset[0] <= at_s <= upset[1]])
+        ]
+        found.append(
+            Disturbance(
+                start_s=start_s,
+                end_s=end_s,
+                censored=censored,
+                faults=active,
+                blamed=blamed,
+                direct=_hits(active).union(*(spread.origin for spread in spreads)),
+                failed=frozenset(pool for pool, at_s in failures if start_s <= at_s <= end_s),
+                spread=frozenset().union(*(spread.pools for spread in spreads)),
+                depth=max((spread.depth for spread in spreads), default=0),
+                cross_region=any(spread.cross_region for spread in spreads),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Where failure began and where it got to, in one stretch of time in which the fault's effects showed."""
+
+    origin: frozenset[str]
+    pools: frozenset[str]
+    depth: int
+
+    @property
+    def cross_region(self) -> bool:
+        return bool({region_of(pool) for pool in self.pools} - {region_of(pool) for pool in self.origin})
+
+
+def _spread(
+    failures: Sequence[tuple[str, float]], faults: Sequence[Occurrence], record: TrialRecord, scenario: Scenario
+) -> _Spread:
+    origin = _hits(faults) or frozenset(pool for pool, at_s in failures if at_s == failures[0][1])
+    outside = frozenset(pool for pool, _ in failures) - origin
+    return _Spread(origin, outside, _depth(outside, origin, record.pools, scenario) if outside else 0)
+
+
+def _hits(faults: Sequence[Occurrence]) -> frozenset[str]:
+    return frozenset(pool for fault in faults for pool in fault.hits)
+
+
+SETTLED_S: Final = 600.0
+"""A return to the nominal state counts once it has lasted so long: CrashLoopBackOff forgets after it, and a crash
+loop in which all pods are ready for a few seconds between two rounds has not returned to anything."""
+
+
+def _departures(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
+    """Yield (start, end, censored) of each stay outside the state that is well; short returns do not end it."""
+    begun: tuple[float, float, bool] | None = None
+    for start_s, end_s, censored in _absences(record, is_well):
+        if begun is not None and start_s - begun[1] < SETTLED_S:
+            begun = (begun[0], end_s, censored)
+            continue
+        if begun is not None:
+            yield begun
+        begun = (start_s, end_s, censored)
+    if begun is not None:
+        yield begun
+
+
+def _absences(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
+    """Yield (start, end, censored) of each stretch outside the state that is well, however short.
+
+    Records of the same instant are taken together: a fault whose repair starts a pod right then is one departure.
+    """
+    state, start_s = _State(), None
+    for at_s, entries in groupby(record.records, key=lambda entry: entry.at_s):
+        was_struck = False
+        for entry in entries:
+            state.apply(entry)
+            was_struck = was_struck or not is_well(state)
+        if start_s is None and was_struck:
+            start_s = at_s
+        if start_s is not None and is_well(state):
+            yield start_s, at_s, False
+            start_s = None
+    if start_s is not None:
+        yield start_s, record.horizon_s, True
+
+
+def _lasting_failures(record: TrialRecord, for_s: float) -> list[tuple[str, float]]:
+    """Return (pool, start) of each failure of a pool that lasted at least `for_s`, in order of their start."""
+    begun: dict[str, float] = {}
+    found: list[tuple[str, float]] = []
+    for entry in record.records:
+        if entry.kind is Kind.POOL_FAILED:
+            begun.setdefault(pool_of(entry), entry.at_s)
+        elif entry.kind is Kind.POOL_RECOVERED:
+            start_s = begun.pop(pool_of(entry), math.inf)
+            if entry.at_s - start_s >= for_s:
+                found.append((pool_of(entry), start_s))
+    found += [(pool, start_s) for pool, start_s in begun.items() if record.horizon_s - start_s >= for_s]
+    return sorted(found, key=lambda failure: (failure[1], failure[0]))
+
+
+def failure_paths(pools: Sequence[str], scenario: Scenario) -> "nx.DiGraph[str]":
+    """Return the ways by which failure travels between pools.
+
+    From a service to those that call it: in its own region if it is placed there, else in every region that lacks it.
+    And between the pools of one service in different regions, which take each other's load.
+    """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(pools)
+    by_service: dict[str, list[str]] = {}
+    for pool in pools:
+        by_service.setdefault(pool.partition("/")[2], []).append(pool)
+    for same in by_service.values():
+        graph.add_edges_from((one, other) for one in same for other in same if one != other)
+    for caller in pools:
+        region, _, name = caller.partition("/")
+        for callee in scenario.services[name].calls:
+            local = f"{region}/{callee}"
+            serving = [local] if local in graph else by_service.get(callee, [])
+            graph.add_edges_from((pool, caller) for pool in serving)
+    return graph
+
+
+def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str], scenario: Scenario) -> int:
+    """Return the most hops from a direct pool to a failed one.
+
+    A pool that no such way reaches was overloaded by those who call it (retries travel from caller to callee): for it
+    the ways count in both directions. At least 1.
+    """
+    graph = failure_paths(pools, scenario)
+    sources = [pool for pool in sorted(direct) if pool in graph]
+    if not sources:
+        return 1
+    forward: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph, sources)
+    either: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph.to_undirected(), sources)
+    return int(max(forward.get(pool, either.get(pool, 1)) for pool in spread))
+
+
+def cascades_by_fault(disturbances: Sequence[Disturbance]) -> dict[str, float]:
+    """Return the number of cascades that each fault is blamed for; faults blamed together share equally."""
+    shares: dict[str, float] = {}
+    for disturbance in disturbances:
+        if disturbance.cascade:
+            names = [fault.name for fault in disturbance.blamed] or [NO_FAULT]
+            for name in names:
+                shares[name] = shares.get(name, 0.0) + 1.0 / len(names)
+    return shares

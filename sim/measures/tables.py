@@ -1,0 +1,316 @@
+"""The tables of one trial: everything that the study stores and the report draws.
+
+A table is a dict of equally long arrays: text as object arrays, counts and flags as int64, the rest as float64.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.measures import cost
+from sim.measures.availability import Month, by_requests, by_time, months_of, population_weights
+from sim.measures.disturbances import Disturbance, cascades_by_fault, disturbances_of
+from sim.measures.faults import Level, Occurrence, causes, joined_names, occurrences, widest_level
+from sim.measures.outages import Below, outages_of, stretches_below, time_below_s
+from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
+from sim.scenario.schema import Scenario
+from sim.world.log import TOTALS, Kind, Record, TrialRecord
+
+Table = dict[str, NDArray[Any]]
+Tables = dict[str, Table]
+Row = dict[str, Any]
+
+TEXT, WHOLE, REAL = object, np.int64, np.float64
+KEY: Final[dict[str, type]] = {"architecture": TEXT, "trial": WHOLE}
+COLUMNS: Final[dict[str, dict[str, type]]] = {
+    "trials": KEY
+    | {"horizon_s": REAL, "offered": REAL, "good": REAL, "usable": REAL, "attempts": REAL}
+    | {"availability_time": REAL, "availability_requests": REAL, "downtime_s": REAL, "outages": WHOLE}
+    | {"faults": WHOLE, "cascades": WHOLE, "cross_region_cascades": WHOLE}
+    | {"cascade_any": WHOLE, "cross_region_cascade_any": WHOLE}
+    | {"lost_hours": REAL, "productivity_cost": REAL, "sla_credit": REAL, "infrastructure_cost": REAL}
+    | {"provider_cost": REAL, "node_cost": REAL, "pod_cost": REAL, "total_cost": REAL}
+    | {"months": WHOLE, "months_met": WHOLE, "rto_checked": WHOLE, "rto_met": WHOLE}
+    | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL},
+    "outages": KEY
+    | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
+    | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
+    | {"cascade_size": WHOLE, "cascade_depth": WHOLE, "cross_region": WHOLE}
+    | dict.fromkeys(PHASES, REAL),
+    "disturbances": KEY
+    | {"disturbance": WHOLE, "start_s": REAL, "end_s": REAL, "censored": WHOLE, "faults": TEXT, "n_faults": WHOLE}
+    | {"direct": WHOLE, "failed": WHOLE, "size": WHOLE, "depth": WHOLE}
+    | {"cross_region": WHOLE, "cascade": WHOLE, "common_cause": WHOLE},
+    "months": KEY
+    | {"month": WHOLE, "population": TEXT, "availability_time": REAL, "availability_requests": REAL}
+    | {"met": WHOLE, "credit": REAL},
+    "fault_kinds": KEY | {"fault": TEXT, "occurrences": WHOLE, "cascades": REAL},
+}
+
+
+@dataclass(frozen=True)
+class _Outage:
+    """An outage with whose it is and what it is put down to."""
+
+    population: str
+    below: Below
+    causes: tuple[Occurrence, ...]
+    level: Level
+    disturbance: Disturbance | None
+
+
+@dataclass(frozen=True)
+class _Population:
+    """What was found of one population."""
+
+    name: str
+    weight: float
+    stretches: list[Below]
+    outages: list[_Outage]
+    months: list[Month]
+    lost_hours: float
+
+
+def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
+    """Measure one trial.
+
+    Parameters
+    ----------
+    record : TrialRecord
+        Its event log and integrals.
+    scenario : Scenario
+        What it was a trial of.
+
+    Returns
+    -------
+    dict
+        Tables `trials` (one row), `outages`, `disturbances`, `months` and `fault_kinds`, each column -> array.
+
+    Raises
+    ------
+    ValueError
+        If the log contradicts itself, e.g. ends what it never began, or if it has no population: availability is
+        what somebody gets.
+    """
+    if not record.populations:
+        raise ValueError("a trial without populations has nobody whose availability could be measured")
+    faults = occurrences(record)
+    disturbances = disturbances_of(record, faults, scenario)
+    populations = _populations(record, scenario, faults, disturbances)
+    rows = {
+        "trials": [
+            _trial_row(
+                record, scenario, populations, disturbances, n_faults=sum(f.name in scenario.faults for f in faults)
+            )
+        ],
+        "outages": _outage_rows(record, scenario, populations),
+        "disturbances": [_disturbance_row(i, found) for i, found in enumerate(disturbances)],
+        "months": _month_rows(scenario, populations),
+        "fault_kinds": _fault_rows(scenario, faults, disturbances),
+    }
+    return {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
+
+
+def concatenate(tables: Iterable[Tables]) -> Tables:
+    """Join the tables of several trials, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    parts = list(tables)
+    if not parts:
+        raise ValueError("there is nothing to join: give the tables of at least one trial")
+    return {
+        name: {column: np.concatenate([part[name][column] for part in parts]) for column in columns}
+        for name, columns in parts[0].items()
+    }
+
+
+def _table(record: TrialRecord, columns: dict[str, type], rows: Sequence[Row]) -> Table:
+    key = {"architecture": record.architecture, "trial": record.trial}
+    return {name: np.array([(key | row)[name] for row in rows], dtype=kind) for name, kind in columns.items()}
+
+
+def _populations(
+    record: TrialRecord, scenario: Scenario, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]
+) -> list[_Population]:
+    objective = scenario.objectives.availability
+    weights = population_weights(record.totals)
+    found = []
+    for i, name in enumerate(record.populations):
+        stretches = stretches_below(record, name)
+        belows = outages_of(stretches, objective.for_)
+        outages = [_with_cause(name, below, faults, disturbances, scenario) for below in belows]
+        months = months_of(record, i, stretches, objective)
+        lost = cost.trial_lost_hours(record.totals[i], belows, scenario.populations[name])
+        found.append(_Population(name, float(weights[i]), stretches, outages, months, lost))
+    return found
+
+
+def _with_cause(
+    population: str,
+    below: Below,
+    faults: Sequence[Occurrence],
+    disturbances: Sequence[Disturbance],
+    scenario: Scenario,
+) -> _Outage:
+    blamed = causes(faults, below.start_s, below.end_s)
+    # It may begin a moment before anything is disturbed (success falls before a pool counts as failed).
+    during = (d for d in disturbances if d.start_s < below.end_s and d.end_s >= below.start_s)
+    return _Outage(population, below, tuple(blamed), widest_level(blamed, scenario), next(during, None))
+
+
+def _trial_row(
+    record: TrialRecord,
+    scenario: Scenario,
+    populations: Sequence[_Population],
+    disturbances: Sequence[Disturbance],
+    *,
+    n_faults: int,
+) -> Row:
+    totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
+    outages = [outage for population in populations for outage in population.outages]
+    months = [month for population in populations for month in population.months]
+    rto = scenario.objectives.rto
+    kept = [kept for outage in outages if (kept := rto_met(outage.below, outage.level, rto)) is not None]
+    n_cascades = sum(d.cascade for d in disturbances)
+    n_cross = sum(d.cross_region for d in disturbances)
+    return {
+        "horizon_s": record.horizon_s,
+        **{name: float(totals[name]) for name in ("offered", "good", "usable", "attempts")},
+        "availability_time": _weighted(populations, lambda p: by_time(p.stretches, 0.0, record.horizon_s)),
+        "availability_requests": by_requests(record.totals.sum(axis=0)),
+        "downtime_s": _weighted(populations, lambda p: time_below_s(p.stretches)),
+        "common_cause_downtime_s": _weighted(populations, _common_cause_s),
+        "outages": len(outages),
+        "faults": n_faults,
+        "cascades": n_cascades,
+        "cross_region_cascades": n_cross,
+        "cascade_any": n_cascades > 0,
+        "cross_region_cascade_any": n_cross > 0,
+        "months": len(months),
+        "months_met": sum(month.met for month in months),
+        "rto_checked": len(kept),
+        "rto_met": sum(kept),
+        "oom_kills": _count(record, Kind.OOM_KILL),
+        "failovers": _count(record, Kind.FAILOVER),
+        "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        **_cost_cells(record, scenario, populations),
+    }
+
+
+def _cost_cells(record: TrialRecord, scenario: Scenario, populations: Sequence[_Population]) -> Row:
+    productivity = math.fsum(p.lost_hours * scenario.populations[p.name].cost for p in populations)
+    credit = math.fsum(cost.month_credit(m, p.weight, scenario) for p in populations for m in p.months)
+    infrastructure = cost.infrastructure_of(record, scenario)
+    return {
+        "lost_hours": math.fsum(p.lost_hours for p in populations),
+        "productivity_cost": productivity,
+        "sla_credit": credit,
+        "infrastructure_cost": infrastructure.total,
+        "provider_cost": infrastructure.provider,
+        "node_cost": infrastructure.node,
+        "pod_cost": infrastructure.pod,
+        "total_cost": productivity + credit + infrastructure.total,
+    }
+
+
+def _weighted(populations: Sequence[_Population], value: Callable[[_Population], float]) -> float:
+    return math.fsum(p.weight * value(p) for p in populations)
+
+
+def _common_cause_s(population: _Population) -> float:
+    """Return the time below the threshold within outages with a fault that hit several elements at once."""
+    return math.fsum(
+        time_below_s(population.stretches, outage.below.start_s, outage.below.end_s)
+        for outage in population.outages
+        if any(fault.common_cause for fault in outage.causes)
+    )
+
+
+def _count(record: TrialRecord, kind: Kind) -> int:
+    return sum(entry.kind is kind for entry in record.records)
+
+
+def _outage_rows(record: TrialRecord, scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
+    """Return one row per outage, ordered by their start."""
+    steps = {p.name: operator_records(record, p.name, scenario) for p in populations}
+    found = [outage for population in populations for outage in population.outages]
+    found.sort(key=lambda outage: outage.below.start_s)
+    return [{"outage": i} | _outage_row(outage, scenario, steps[outage.population]) for i, outage in enumerate(found)]
+
+
+def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) -> Row:
+    below, disturbance = outage.below, outage.disturbance
+    population = scenario.populations[outage.population]
+    hours = cost.lost_hours(below.lost_usable, population) + cost.refocus_hours(below, population)
+    return {
+        "population": outage.population,
+        "start_s": below.start_s,
+        "detected_s": detected_at_s(below, steps),
+        "end_s": below.end_s,
+        "duration_s": below.duration_s,
+        "censored": below.censored,
+        "cause": joined_names(outage.causes),
+        "cause_level": outage.level,
+        "lost_requests": below.lost_requests,
+        "lost_hours": hours,
+        "cost": hours * population.cost,
+        "cascade_size": disturbance.size if disturbance else 0,
+        "cascade_depth": disturbance.depth if disturbance else 0,
+        "cross_region": disturbance.cross_region if disturbance else False,
+        **asdict(phases_of(below, steps)),
+    }
+
+
+def _disturbance_row(number: int, found: Disturbance) -> Row:
+    return {
+        "disturbance": number,
+        "start_s": found.start_s,
+        "end_s": found.end_s,
+        "censored": found.censored,
+        "faults": joined_names(found.faults),
+        "n_faults": len(found.faults),
+        "direct": len(found.direct),
+        "failed": len(found.failed),
+        "size": found.size,
+        "depth": found.depth,
+        "cross_region": found.cross_region,
+        "cascade": found.cascade,
+        "common_cause": found.common_cause,
+    }
+
+
+def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
+    return [
+        {
+            "month": month.number,
+            "population": population.name,
+            "availability_time": month.by_time,
+            "availability_requests": month.by_requests,
+            "met": month.met,
+            "credit": cost.month_credit(month, population.weight, scenario),
+        }
+        for population in populations
+        for month in population.months
+    ]
+
+
+def _fault_rows(scenario: Scenario, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]) -> list[Row]:
+    """Return one row per fault of the scenario, seen or not.
+
+    More rows if need be: `load` for cascades that no fault began, and the other provider's own outages.
+    """
+    counts = dict.fromkeys(scenario.faults, 0)
+    for fault in faults:
+        counts[fault.name] = counts.get(fault.name, 0) + 1
+    shares = cascades_by_fault(disturbances)
+    for name in shares:
+        counts.setdefault(name, 0)
+    return [{"fault": name, "occurrences": n, "cascades": shares.get(name, 0.0)} for name, n in counts.items()]

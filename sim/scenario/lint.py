@@ -1,0 +1,123 @@
+"""Doubts: scenarios that are valid, and that an experienced engineer would ask about."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from sim.scenario.finding import Finding, warning
+from sim.scenario.schema import Scenario, Service
+from sim.scenario.tree import Path
+from sim.units import format_duration, format_memory
+
+
+def lint(scenario: Scenario) -> Iterator[Finding]:
+    """Every doubt about the scenario."""
+    yield from lint_queues(scenario)
+    yield from lint_timeouts(scenario)
+    yield from lint_cycles(scenario)
+    yield from lint_unused(scenario)
+
+
+def lint_queues(scenario: Scenario) -> Iterator[Finding]:
+    """Queue bounds that do not fit the memory limit: the condition of a crash loop that feeds itself."""
+    for name, service in scenario.services.items():
+        if service.memory is None:
+            continue
+        memory = service.memory
+        n_inside = service.slots + service.queue
+        full_mib = memory.base + n_inside * memory.per_request
+        if full_mib > memory.limit:
+            fits = max(0, int((memory.limit - memory.base) // memory.per_request) - service.slots)
+            message = (
+                f"a full queue does not fit the memory limit: {n_inside} requests need "
+                f"{format_memory(full_mib, digits=3)} of {format_memory(memory.limit)}, so that overload ends in OOM "
+                f"kills; "
+                + (f"a queue of {fits} fits" if fits else "even the slots alone do not leave room for a queue")
+            )
+            yield warning(("services", name, "queue"), message)
+
+
+def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:
+    """Callers that give up before the services they call do: work that nobody waits for."""
+    above_s: dict[str, tuple[float, str]] = {}
+    for name, population in scenario.populations.items():
+        _keep_longest(above_s, population.journey, population.deadline, f"the deadline of {name}")
+    for caller, service in scenario.services.items():
+        for callee, call in service.calls.items():
+            _keep_longest(above_s, callee, call.timeout, f"the timeout of {caller}")
+    for caller, service in scenario.services.items():
+        longest_s, whose = above_s.get(caller, (float("inf"), ""))
+        for callee, call in service.calls.items():
+            if call.timeout > longest_s:
+                message = (
+                    f"got {format_duration(call.timeout)}, longer than {whose} above it, {format_duration(longest_s)}: "
+                    f"{caller} waits for {callee} when nobody waits for {caller} any more"
+                )
+                yield warning(("services", caller, "calls", callee, "timeout"), message)
+
+
+def _keep_longest(longest: dict[str, tuple[float, str]], service: str, wait_s: float, whose: str) -> None:
+    if wait_s > longest.get(service, (0.0, ""))[0]:
+        longest[service] = (wait_s, whose)
+
+
+def lint_cycles(scenario: Scenario) -> Iterator[Finding]:
+    """Circles of calls in which the time a request holds its slot grows without bound.
+
+    Notes
+    -----
+    Synchronous calls hold the caller: H_u = S_u + sum over calls of m_uv H_v. The solution is finite and positive
+    if and only if the spectral radius of the matrix of m_uv is below 1 (Perron-Frobenius).
+    """
+    for circle in circles_of(scenario.services):
+        calls = np.array([[_calls(scenario.services, u, v) for v in circle] for u in circle])
+        radius = float(np.abs(np.linalg.eigvals(calls)).max())
+        if radius >= 1 - 1e-12:
+            members = " -> ".join([*circle, circle[0]])
+            message = (
+                f"services call each other in a circle ({members}) in which each call leads to {radius:.3g} more: a "
+                "request would hold its slots for ever; expected less than 1"
+            )
+            yield warning(("services", circle[0], "calls"), message, about="key")
+
+
+def _calls(services: Mapping[str, Service], caller: str, callee: str) -> float:
+    call = services[caller].calls.get(callee)
+    return call.calls if call else 0.0
+
+
+def circles_of(services: Mapping[str, Service]) -> list[list[str]]:
+    """Sets of services each of which reaches each other by calls (strongly connected), in file order."""
+    reach = {name: _reached(services, name) for name in services}
+    circles: list[list[str]] = []
+    seen: set[str] = set()
+    for name in services:
+        if name in reach[name] and name not in seen:
+            circle = [other for other in services if other in reach[name] and name in reach[other]]
+            seen.update(circle)
+            circles.append(circle)
+    return circles
+
+
+def _reached(services: Mapping[str, Service], start: str) -> set[str]:
+    reached: set[str] = set()
+    open_ends = [start]
+    while open_ends:
+        for callee in services[open_ends.pop()].calls:
+            if callee in services and callee not in reached:
+                reached.add(callee)
+                open_ends.append(callee)
+    return reached
+
+
+def lint_unused(scenario: Scenario) -> Iterator[Finding]:
+    """Regions and services without a pod in any architecture."""
+    for block, names in (("regions", scenario.regions), ("services", scenario.services)):
+        for name in names:
+            if block == "regions":
+                n_pods = sum(scenario.place.get(name, {}).values())
+            else:
+                n_pods = sum(pods.get(name, 0) for pods in scenario.place.values())
+            if n_pods == 0:
+                path: Path = (block, name)
+                yield warning(path, f"{name} has no pod in any architecture", about="key", everywhere=True)

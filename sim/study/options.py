@@ -1,0 +1,67 @@
+"""What the caller of a study may choose; nothing here changes the result of a trial except the seed."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.errors import UsageError
+
+ProgressCallback = Callable[[int, int, str], None]
+"""Called with trials done, trials asked, and what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How an experiment is run.
+
+    Parameters
+    ----------
+    trials : int, optional
+        Trials per architecture, at least 1. Default: what the scenario says.
+    seed : int, optional
+        Root of all random numbers, 0 <= seed < 2^63. Default: what the scenario says.
+    workers : int, optional
+        Processes; 1 works in this process. Default: the cores that this process may use.
+    chunk : int, optional
+        Trials per task. Default: so many that a task takes about a second.
+    out : Path, optional
+        Folder of the results; a folder of the same run is continued. Default: results stay in memory.
+    architectures : tuple of str
+        Names to run, in the experiment's order. Default: all.
+    confidence : float
+        Of every interval, 0.5 < confidence < 1.
+    command : str
+        What the user typed; kept with the results.
+    """
+
+    trials: int | None = None
+    seed: int | None = None
+    workers: int | None = None
+    chunk: int | None = None
+    out: Path | None = None
+    architectures: tuple[str, ...] = ()
+    confidence: float = 0.95
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "workers", "chunk"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}, but must be at least 1")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed is {self.seed}, but must be at least 0 and below 2^63")
+        if not 0.5 < self.confidence < 1:
+            raise UsageError(f"confidence is {self.confidence}, but must lie between 0.5 and 1, e.g. 0.95")
+
+    @property
+    def n_workers(self) -> int:
+        """Processes to use, at least 1."""
+        return self.workers if self.workers is not None else usable_cores()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which in a container are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

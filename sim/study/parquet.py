@@ -1,0 +1,110 @@
+"""Tables as Parquet files, written so that a file is either whole or absent.
+
+The only module that imports DuckDB. Knows no folder layout and no meaning of columns. Nothing is executed
+that a file brings: names are quoted, and no extension is ever loaded.
+"""
+
+import os
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.errors import RunError
+from sim.study.tables import Column, Table, canonical
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SQL_TYPES = {"O": "VARCHAR", "i": "BIGINT", "f": "DOUBLE"}
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """An in-memory connection with one thread that reaches neither the network nor any extension."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    return duckdb.connect(":memory:", config=settings)
+
+
+def quoted_name(name: str) -> str:
+    """An SQL identifier for any text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_text(text: str) -> str:
+    """An SQL literal for any text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write a table under a temporary name, make it durable, then give it its name.
+
+    Raises OSError if the file system refuses; nothing is left behind then.
+    """
+    import duckdb
+
+    columns = canonical(table)
+    casts = ", ".join(
+        f"CAST({quoted_name(name)} AS {_SQL_TYPES[values.dtype.kind]}) AS {quoted_name(name)}"
+        for name, values in columns.items()
+    )
+    temporary = path.with_name(f".{path.name}.tmp")
+    target = quoted_text(str(temporary.absolute()))
+    try:
+        with connect() as connection:
+            connection.register("rows_to_write", columns)
+            connection.execute(f"COPY (SELECT {casts} FROM rows_to_write) TO {target} (FORMAT parquet)")
+        publish(temporary, path)
+    except duckdb.Error as error:
+        raise OSError(f"{path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) the same way: whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Flush a finished file to the disk, then rename it; the rename itself is made durable too."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    if os.name == "posix":
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def read_table(path: Path) -> Table:
+    """Read a table as it was written (NaN for NULL); raises RunError with the path if it cannot be read."""
+    import duckdb
+
+    # DuckDB takes * ? [ in a path for a pattern; escaped, they stand for themselves.
+    source = quoted_text(escape(str(path.absolute())))
+    try:
+        with connect() as connection:
+            columns = connection.execute(f"SELECT * FROM read_parquet({source})").fetchnumpy()
+    except duckdb.Error as error:
+        raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    return canonical({name: _unmasked(values) for name, values in columns.items()})
+
+
+def _unmasked(values: Column) -> Column:
+    if isinstance(values, np.ma.MaskedArray):  # DuckDB stores NaN of a NumPy array as NULL
+        return values.filled(np.nan if values.dtype.kind == "f" else "")
+    return values

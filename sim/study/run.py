@@ -1,0 +1,229 @@
+"""Run every architecture of an experiment for its trials: the main path of a study.
+
+Plan what is not done yet, hand it to workers, store what comes back, re-run the worst trial of each architecture
+with its trace, summarise. Knows neither how a trial works nor how a file is written.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sim.errors import RunError, UsageError
+from sim.scenario.document import Experiment
+from sim.scenario.schema import Scenario
+from sim.study.dispatch import Dispatcher
+from sim.study.folder import RUN_FILE, ResultsFolder, StorageError, open_stored, read_parts
+from sim.study.kept import read_kept, worst_trials, write_kept
+from sim.study.memory import MemoryStore, Store
+from sim.study.meta import new_meta, now_text
+from sim.study.options import ProgressCallback, RunOptions
+from sim.study.result import InterruptedRunError, RunResult
+from sim.study.schedule import Schedule
+from sim.study.summary import summarise
+from sim.study.tables import Tables, table_hash
+from sim.study.warning_lines import warning_lines
+from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
+from sim.study.workers import Workers, make_workers
+from sim.world.log import TrialRecord
+
+FLUSH_INTERVAL_S = 5.0
+"""Results are stored this often: most of what a power cut can cost."""
+
+
+def run_experiment(
+    experiment: Experiment,
+    options: RunOptions | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    trial_function: TrialFunction = engine_trial,
+    workers: Workers | None = None,
+) -> RunResult:
+    """Run the trials of every architecture and summarise them.
+
+    Parameters
+    ----------
+    experiment : what to run.
+    options : how; `RunOptions()` by default.
+    progress : called as trials end.
+    trial_function : runs and measures one trial; importable by worker processes.
+    workers : where tasks run; by default as `options.workers` says.
+
+    Returns
+    -------
+    RunResult
+        The same tables for any number of workers, any chunk size, and after any number of interruptions.
+
+    Raises
+    ------
+    InterruptedRunError
+        Ctrl-C; finished trials are kept in the folder.
+    RunError
+        A trial failed, workers died again and again, or the folder cannot be used.
+    UsageError
+        An unknown architecture, or an option out of range.
+    """
+    options = options or RunOptions()
+    experiment = chosen(experiment, options)
+    meta = new_meta(experiment, trials_asked(experiment, options), options)
+    store = ResultsFolder(options.out, meta) if options.out is not None else MemoryStore()
+    job = Job(json.dumps(meta["document"]), trial_function)
+    with closing(store):
+        run = _Run(experiment, options, meta, store, progress)
+        with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
+            run.simulate(dispatcher)
+            tables = store.tables(list(experiment.scenarios), meta["trials_asked"])
+            kept = run.keep_worst(dispatcher, tables)
+            meta["table_hash"] = table_hash(tables)
+    return _result(options.out, experiment, meta, tables, kept)
+
+
+def load_result(folder: Path) -> RunResult:
+    """The result of a run from its folder, nothing run again.
+
+    Raises RunError if the folder holds no run, no finished trial, or a damaged file.
+    """
+    meta, manifest = open_stored(folder)
+    try:
+        experiment = Experiment.from_document(meta["document"])
+        trials = int(meta["trials_asked"])
+        float(meta["confidence"])
+    except (UsageError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / RUN_FILE} is not of this version ({type(error).__name__}: {error})") from error
+    tables = read_parts(folder, manifest, list(experiment.scenarios), trials)
+    if not tables or not len(tables["trials"]["trial"]):
+        raise RunError(f"{folder} holds no finished trial yet")
+    return _result(folder, experiment, meta, tables, read_kept(folder))
+
+
+def chosen(experiment: Experiment, options: RunOptions) -> Experiment:
+    """The experiment with the options' architectures and seed only; raises UsageError for an unknown name."""
+    unknown = [name for name in options.architectures if name not in experiment.scenarios]
+    if unknown:
+        raise UsageError(f"there is no architecture {unknown[0]}; there are {', '.join(experiment.scenarios)}")
+    names = [name for name in experiment.scenarios if not options.architectures or name in options.architectures]
+    scenarios = {name: _with_seed(experiment.scenarios[name], options.seed) for name in names}
+    return replace(
+        experiment,
+        scenarios=scenarios,
+        settings={name: values for name, values in experiment.settings.items() if name in scenarios},
+        architectures={name: value for name, value in experiment.architectures.items() if name in scenarios},
+    )
+
+
+def _with_seed(scenario: Scenario, seed: int | None) -> Scenario:
+    return scenario if seed is None else scenario.model_copy(update={"seed": seed})
+
+
+def trials_asked(experiment: Experiment, options: RunOptions) -> int:
+    """Trials per architecture: the options', else the scenario's."""
+    return options.trials or max(scenario.trials for scenario in experiment.scenarios.values())
+
+
+@dataclass
+class _Run:
+    """A run in progress."""
+
+    experiment: Experiment
+    options: RunOptions
+    meta: dict[str, Any]
+    store: Store
+    progress: ProgressCallback | None
+    buffer: list[Tables] = field(default_factory=list)
+    flushed_at_s: float = field(default_factory=time.monotonic)
+    n_done: int = 0
+
+    @property
+    def n_asked(self) -> int:
+        return int(self.meta["trials_asked"]) * len(self.experiment.scenarios)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keep run.json true however the run ends, and store what was finished."""
+        self._record("running")
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            self._flush()
+            self._record("interrupted")
+            raise InterruptedRunError(self.options.out, self.n_done, self.n_asked) from error
+        except StorageError:
+            raise  # whatever is written now would fail too; run.json goes on saying `running`
+        except Exception:
+            self._flush()
+            self._record("failed")
+            raise
+        self._record("finished")
+
+    def _record(self, reason: str) -> None:
+        done = self.store.done()
+        self.meta["trials_done"] = {name: len(done.get(name, ())) for name in self.experiment.scenarios}
+        self.meta["stop_reason"] = reason
+        self.meta["ended"] = None if reason == "running" else now_text()
+        self.store.write_json(RUN_FILE, self.meta)
+
+    def simulate(self, dispatcher: Dispatcher) -> None:
+        """Run every trial that is not stored yet."""
+        trials = int(self.meta["trials_asked"])
+        done = self.store.done()
+        self.n_done = sum(len({t for t in done.get(name, ()) if t < trials}) for name in self.experiment.scenarios)
+        schedule = Schedule(tuple(self.experiment.scenarios), trials, done=done, chunk=self.options.chunk)
+        for text in self.store.damage:
+            self._report(text)
+        self._report("")
+
+        def take(result: TaskResult) -> None:
+            schedule.learn(result.task, result.took_s)
+            self.buffer.extend(result.tables)
+            self.n_done += result.task.count
+            if time.monotonic() - self.flushed_at_s > FLUSH_INTERVAL_S:
+                self._flush()
+            self._report("")
+
+        dispatcher.run(schedule.next_task, take)
+        self._flush()
+
+    def keep_worst(self, dispatcher: Dispatcher, tables: Tables) -> dict[str, TrialRecord]:
+        """Run the worst trial of each architecture once more, with its trace."""
+        self._report("worst trials with their traces")
+        tasks = iter([Task(name, trial, 1, keep=True) for name, trial in worst_trials(tables).items()])
+        found: dict[str, TrialRecord] = {}
+
+        def take(result: TaskResult) -> None:
+            found[result.task.architecture] = result.records[0]
+
+        dispatcher.run(lambda: next(tasks, None), take)
+        kept = {name: found[name] for name in self.experiment.scenarios}
+        if self.options.out is not None:
+            write_kept(self.options.out, kept)
+        self.meta["kept"] = {name: record.trial for name, record in kept.items()}
+        return kept
+
+    def _flush(self) -> None:
+        self.store.add(self.buffer)
+        self.buffer.clear()
+        self.flushed_at_s = time.monotonic()
+
+    def _report(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(self.n_done, self.n_asked, text)
+
+
+def _result(
+    folder: Path | None, experiment: Experiment, meta: dict[str, Any], tables: Tables, kept: dict[str, TrialRecord]
+) -> RunResult:
+    summary = summarise(tables, experiment.scenarios, float(meta["confidence"]))
+    return RunResult(
+        folder=folder,
+        experiment=experiment,
+        meta=meta,
+        tables=tables,
+        estimates=summary.estimates,
+        differences=summary.differences,
+        better_prob=summary.better_prob,
+        warnings=warning_lines(experiment, tables, summary),
+        kept=kept,
+    )

@@ -1,0 +1,245 @@
+"""From the table `trials` to the measures with their intervals, and to paired differences.
+
+Says which column becomes which measure and what it is bounded by; how an interval is made is the business of
+`sim.estimate`. Common random numbers pair the trials of two architectures by their number.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.estimate import (
+    Estimate,
+    better_probability,
+    mean_interval,
+    paired_difference,
+    proportion_interval,
+    rate_interval,
+    ratio_difference,
+    ratio_interval,
+)
+from sim.scenario.schema import Scenario
+from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
+from sim.study.tables import Table, Tables, rows_of
+
+Floats = NDArray[np.float64]
+MOST_ARCHITECTURES_FOR_ALL_PAIRS = 8
+"""Beyond it each is compared with the first only: a sweep of 100 has 4950 pairs that nobody reads."""
+COUNTS = ("outages", "faults", "oom_kills")
+"""Columns that count events, so that none in a time bounds their rate."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Measures by architecture and by pair."""
+
+    estimates: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    better_prob: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The trials of one architecture."""
+
+    scenario: Scenario
+    rows: Table
+    confidence: float
+
+    @property
+    def years(self) -> float:
+        return self.scenario.horizon / YEAR_S
+
+    def values(self, measure: Measure) -> Floats:
+        """One number per trial in the measure's unit; NaN where a trial has none."""
+        column = self.column(measure.column)
+        if measure.kind == "ratio":
+            below = self.column(measure.per)
+            return np.divide(column, below, out=np.full_like(column, np.nan), where=below > 0)
+        return column * measure.scale / (self.years if measure.annual else 1.0)
+
+    def column(self, name: str) -> Floats:
+        return self.rows[name].astype(np.float64)
+
+
+def summarise(tables: Tables, scenarios: Mapping[str, Scenario], confidence: float) -> Summary:
+    """Estimate every measure of every architecture, and the differences of pairs.
+
+    Parameters
+    ----------
+    tables : merged tables; `trials` is used.
+    scenarios : resolved scenario of each architecture, in order.
+    confidence : of each interval, in (0.5, 1).
+
+    Returns
+    -------
+    Summary
+        Pairs are named `A - B`, those with the first architecture as B come first. A measure that a scenario cannot
+        have, or of which no trial says anything, is absent.
+    """
+    samples = {
+        name: _Sample(scenario, _rows(tables, name, scenario), confidence) for name, scenario in scenarios.items()
+    }
+    samples = {name: sample for name, sample in samples.items() if len(sample.rows["trial"])}
+    summary = Summary({name: _estimates(sample) for name, sample in samples.items()})
+    for a, b in _pairs(list(samples)):
+        one, other = _paired(samples[a], samples[b])
+        if len(one.rows["trial"]):
+            summary.differences[f"{a} - {b}"], summary.better_prob[f"{a} - {b}"] = _comparison(one, other)
+    return summary
+
+
+def _rows(tables: Tables, architecture: str, scenario: Scenario) -> Table:
+    """The trials of an architecture, with the cascades that its faults began."""
+    rows = rows_of(tables["trials"], architecture)
+    kinds = rows_of(tables["fault_kinds"], architecture)
+    by_fault = np.isin(kinds["fault"].astype(str), list(scenario.faults))
+    place = np.searchsorted(rows["trial"], kinds["trial"][by_fault])
+    cascades = np.bincount(place, weights=kinds["cascades"][by_fault], minlength=len(rows["trial"]))
+    return rows | {FAULT_CASCADES: cascades}
+
+
+def _pairs(names: list[str]) -> list[tuple[str, str]]:
+    with_first = [(name, names[0]) for name in names[1:]]
+    if len(names) > MOST_ARCHITECTURES_FOR_ALL_PAIRS:
+        return with_first
+    return with_first + [(later, earlier) for earlier, later in combinations(names[1:], 2)]
+
+
+def _paired(a: _Sample, b: _Sample) -> tuple[_Sample, _Sample]:
+    """Both samples with the trials that both have; rows are in order of trials."""
+    common = np.intersect1d(a.rows["trial"], b.rows["trial"])
+
+    def cut(sample: _Sample) -> _Sample:
+        both = np.isin(sample.rows["trial"], common)
+        return _Sample(sample.scenario, {k: v[both] for k, v in sample.rows.items()}, sample.confidence)
+
+    return cut(a), cut(b)
+
+
+def _estimates(sample: _Sample) -> dict[str, Estimate]:
+    found = {name: _estimate(name, measure, sample) for name, measure in measures_of(sample.scenario).items()}
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
+    if measure.kind == "ratio":
+        return _ratio(measure, sample)
+    if measure.kind == "prob":
+        return _year_prob(measure, sample, sample.confidence)
+    values = sample.values(measure)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    if measure.column in COUNTS and not values.any():
+        return rate_interval(0, sample.years * len(values), n=len(values), confidence=sample.confidence)
+    if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
+        bill = float(values.mean())  # known, not estimated: nothing that happens changes it
+        return Estimate(bill, bill, bill, sample.confidence, len(values))
+    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample.scenario))
+
+
+def _bounds(name: str, values: Floats, scenario: Scenario) -> tuple[float, float]:
+    """Smallest and largest possible value per trial; the values themselves are always possible."""
+    low, high = 0.0, worst_year(name, scenario)
+    if name == "infrastructure_cost_per_year" and _is_known(values, scenario):
+        return float(values.min()), float(values.max())
+    if name == "total_cost_per_year" and has_fixed_infrastructure(scenario):
+        # Where no trial lost anything: at least the bill, at most bill, credits and a year without work.
+        low = float(values.min())
+        high = low + worst_year("productivity_cost_per_year", scenario) + worst_year("sla_credit_per_year", scenario)
+    return low, max(high, float(values.max()))
+
+
+def _is_known(values: Floats, scenario: Scenario) -> bool:
+    """Whether the bill is the same whatever happens, by its kind and in every trial."""
+    return has_fixed_infrastructure(scenario) and bool(np.ptp(values) <= 1e-9 * values.max())
+
+
+def _ratio(measure: Measure, sample: _Sample) -> Estimate | None:
+    above, below = sample.column(measure.column), sample.column(measure.per)
+    if not below.any():
+        return None
+    return ratio_interval(
+        above, below, confidence=sample.confidence, bounds=(0.0, 1.0), numerator_max=measure.ratio_max
+    )
+
+
+def _year_prob(measure: Measure, sample: _Sample, confidence: float) -> Estimate:
+    """Probability of at least one event in a year, from trials of another length if need be.
+
+    Notes
+    -----
+    Horizons are taken as independent: 1 - (1 - p)^(year / horizon), which maps the interval's ends exactly.
+    """
+    column = sample.column(measure.column)
+    found = proportion_interval(float(column.sum()), len(column), confidence=confidence)
+    horizons = 1.0 / sample.years
+    if math.isclose(horizons, 1.0):
+        return found
+    mean, low, high = (_any_of(p, horizons) for p in (found.mean, found.low, found.high))
+    return Estimate(mean, low, high, confidence, found.n, found.seen, found.note)
+
+
+def _any_of(prob: float, times: float) -> float:
+    return 1.0 if prob >= 1.0 else -math.expm1(times * math.log1p(-prob))
+
+
+def _comparison(a: _Sample, b: _Sample) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    differences, better = {}, {}
+    of_b = measures_of(b.scenario)
+    for name, measure in measures_of(a.scenario).items():
+        if name not in of_b:
+            continue
+        difference = _difference(name, measure, a, b)
+        if difference is not None:
+            differences[name] = difference
+        if measure.compared:
+            pair = _finite_pair(a.values(measure), b.values(measure))
+            if len(pair[0]):
+                better[name] = better_probability(
+                    *pair, higher_is_better=measure.higher_is_better, confidence=a.confidence
+                )
+    return differences, better
+
+
+def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:
+    if measure.kind == "ratio":
+        return _ratio_difference(measure, a, b)
+    if measure.kind == "prob" and not math.isclose(a.years, 1.0):
+        return _prob_difference(measure, a, b)
+    first, second = _finite_pair(a.values(measure), b.values(measure))
+    if not len(first):
+        return None
+    (low_a, high_a), (low_b, high_b) = (
+        ((0.0, 1.0), (0.0, 1.0))
+        if measure.kind == "prob"
+        else (_bounds(name, first, a.scenario), _bounds(name, second, b.scenario))
+    )
+    return paired_difference(first, second, confidence=a.confidence, bounds=(low_a - high_b, high_a - low_b))
+
+
+def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:
+    one, other = ((sample.column(measure.column), sample.column(measure.per)) for sample in (a, b))
+    if not (one[1].any() and other[1].any()):
+        return None
+    return ratio_difference(one, other, confidence=a.confidence, bounds=(0.0, 1.0), numerator_max=measure.ratio_max)
+
+
+def _prob_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate:
+    """Difference of two probabilities per year; the hull of both intervals at half of the risk each."""
+    confidence = 1.0 - (1.0 - a.confidence) / 2
+    one, other = (_year_prob(measure, sample, confidence) for sample in (a, b))
+    notes = "; ".join(dict.fromkeys(note for note in (one.note, other.note) if note))
+    seen = one.seen or other.seen
+    difference = one.mean - other.mean
+    return Estimate(difference, one.low - other.high, one.high - other.low, a.confidence, one.n, seen, notes)
+
+
+def _finite_pair(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    both = np.isfinite(a) & np.isfinite(b)
+    return a[both], b[both]

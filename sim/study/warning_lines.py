@@ -1,0 +1,114 @@
+"""The lines that stand first in every report: what explains most collapses, doubts, and what is not known well."""
+
+from collections.abc import Mapping, Sequence
+
+from sim.estimate import Estimate, ratio_interval
+from sim.scenario.document import Experiment
+from sim.scenario.schema import Scenario
+from sim.study.margins import HotPod, QueueFit, hot_pod_after_loss, hot_pod_today, moves_load, queue_fits
+from sim.study.summary import Summary
+from sim.study.tables import Tables, rows_of
+from sim.units import format_memory
+
+MOST_NAMED = 6
+"""Architectures named in one line; a sweep has hundreds."""
+
+
+def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> list[str]:
+    """Queue bounds, hottest pod, common causes; then the scenario's doubts; then estimates with few events."""
+    names = list(summary.estimates)
+    scenarios = {name: experiment.scenarios[name] for name in names}
+    return [
+        queue_line(scenarios),
+        hot_pod_line(scenarios),
+        common_cause_line(tables, summary),
+        *(str(issue) for issue in experiment.warnings),
+        *few_event_lines(summary.estimates),
+    ]
+
+
+def queue_line(scenarios: Mapping[str, Scenario]) -> str:
+    """Which queue bounds do not fit the memory limit of their pods, and where."""
+    unfit: dict[QueueFit, list[str]] = {}
+    n_checked = 0
+    for name, scenario in scenarios.items():
+        for fit in queue_fits(scenario):
+            n_checked += 1
+            if not fit.fits:
+                unfit.setdefault(fit, []).append(name)
+    if not n_checked:
+        return "Queue bounds against memory limits: no service has a memory limit."
+    if not unfit:
+        return "Queue bounds against memory limits: every full queue fits into its pod."
+    texts = [_unfit_text(fit, names, len(scenarios)) for fit, names in unfit.items()]
+    return (
+        "Queue bounds against memory limits: " + "; ".join(texts) + ". Such a pod is killed before its queue is full."
+    )
+
+
+def _unfit_text(fit: QueueFit, names: Sequence[str], n_all: int) -> str:
+    where = "" if len(names) == n_all else f" in {_listed(names)}"
+    needed, limit = format_memory(fit.needed_mib, digits=3), format_memory(fit.limit_mib, digits=3)
+    per_request, base = format_memory(fit.per_request_mib, digits=3), format_memory(fit.base_mib, digits=3)
+    sum_text = f"{fit.n_requests} requests x {per_request} + {base} = {needed}"
+    return f"{fit.service} does not fit ({sum_text}, limit {limit}){where}"
+
+
+def hot_pod_line(scenarios: Mapping[str, Scenario]) -> str:
+    """Utilisation of the hottest pod at peak demand after losing a region, with and without retries."""
+    texts = [f"{name}: {_hot_pod_text(scenario)}" for name, scenario in list(scenarios.items())[:MOST_NAMED]]
+    more = f"; and {len(scenarios) - MOST_NAMED} more" if len(scenarios) > MOST_NAMED else ""
+    return "Hottest pod at peak demand after losing a region: " + "; ".join(texts) + more + "."
+
+
+def _hot_pod_text(scenario: Scenario) -> str:
+    pod = hot_pod_after_loss(scenario)
+    if pod is not None:
+        return _utilisation_text(pod)
+    n_regions = sum(any(pods.values()) for pods in scenario.place.values())
+    if n_regions > 1 and not moves_load(scenario):
+        reason = "nothing moves the load of a lost region"
+    elif scenario.failover.provider is not None:
+        reason = f"no second region, another provider takes at most {scenario.failover.provider.quota:.0%} of the peak"
+    else:
+        reason = "no second region"
+    return f"{reason} (today {_utilisation_text(hot_pod_today(scenario))})"
+
+
+def _utilisation_text(pod: HotPod) -> str:
+    where = f"{pod.service} in {pod.region}"
+    return f"{pod.utilisation:.2f} ({where}), {pod.utilisation_with_retries:.2f} if all attempts fail and are repeated"
+
+
+def common_cause_line(tables: Tables, summary: Summary) -> str:
+    """Share of the downtime in which one fault had hit several elements."""
+    texts = []
+    for name in list(summary.estimates)[:MOST_NAMED]:
+        rows = rows_of(tables["trials"], name)
+        if not rows["downtime_s"].any():
+            texts.append(f"{name} no downtime seen")
+            continue
+        confidence = summary.estimates[name]["availability_time"].confidence
+        share = ratio_interval(
+            rows["common_cause_downtime_s"], rows["downtime_s"], confidence=confidence, bounds=(0.0, 1.0)
+        )
+        texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
+    return "Share of downtime from common causes: " + ", ".join(texts) + "."
+
+
+def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    """One line per architecture for its estimates that rest on few or no events."""
+    lines = []
+    for name, mine in list(estimates.items())[:MOST_NAMED]:
+        by_note: dict[str, list[str]] = {}
+        for measure, estimate in mine.items():
+            if estimate.note and (not estimate.seen or estimate.note.startswith("few")):
+                by_note.setdefault(estimate.note, []).append(measure)
+        if by_note:
+            lines.append(f"{name}: " + "; ".join(f"{', '.join(m)}: {note}" for note, m in by_note.items()) + ".")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"

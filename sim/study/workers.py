@@ -1,0 +1,138 @@
+"""Where tasks are run: this process, a pool of processes, or an executor of the caller.
+
+Each is a `Workers`: it gives a `concurrent.futures.Executor`, a fresh one after a crash, and can tell running
+tasks to stop. Knows nothing of trials, tables or files.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.synchronize import Event
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from sim.study.work import stop_when
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PRELOADED_MODULES = ("sim.world", "sim.measures", "sim.study.work")
+"""Imported once by the fork server, so that a new worker starts in milliseconds."""
+
+
+class Workers(Protocol):
+    """Something that runs tasks."""
+
+    count: int
+    """Tasks that run at the same time, at least 1."""
+
+    def start(self) -> Executor:
+        """A working executor; called again after one broke."""
+        ...
+
+    def stop(self) -> None:
+        """Tell running tasks to leave soon."""
+        ...
+
+    def close(self, executor: Executor) -> None:
+        """Take back what `start` gave; waits for running tasks."""
+        ...
+
+
+class SerialExecutor(Executor):
+    """Runs each call at once, in this thread."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """A future that is done already; only KeyboardInterrupt and its like pass through."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class InProcess:
+    """One worker: this process."""
+
+    count = 1
+
+    def start(self) -> Executor:
+        """An executor that runs each task at once."""
+        return SerialExecutor()
+
+    def stop(self) -> None:
+        """Nothing runs besides the caller."""
+
+    def close(self, executor: Executor) -> None:
+        """Nothing to take back."""
+
+
+class ProcessWorkers:
+    """A pool of processes, forked from a clean server process where the system has one.
+
+    Workers are not replaced after a number of tasks: an executor with `max_tasks_per_child` can hang when a
+    worker retires while others are idle.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        if hasattr(self._context, "set_forkserver_preload"):
+            self._context.set_forkserver_preload(list(PRELOADED_MODULES))
+        self._stop: Event = self._context.Event()
+
+    def start(self) -> Executor:
+        """A fresh pool."""
+        return ProcessPoolExecutor(
+            self.count, mp_context=self._context, initializer=_enter_worker, initargs=(self._stop,)
+        )
+
+    def stop(self) -> None:
+        """Workers leave their task after the trial at hand."""
+        self._stop.set()
+
+    def close(self, executor: Executor) -> None:
+        """End the pool's processes once they have left their tasks."""
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+class GivenWorkers:
+    """An executor of the caller (threads, a cluster); it is neither restarted nor shut down here."""
+
+    def __init__(self, executor: Executor, count: int) -> None:
+        self.count = count
+        self._executor = executor
+
+    def start(self) -> Executor:
+        """The caller's executor."""
+        return self._executor
+
+    def stop(self) -> None:
+        """Left to the caller, whose executor it is."""
+
+    def close(self, executor: Executor) -> None:
+        """Left to the caller."""
+
+
+def make_workers(count: int) -> Workers:
+    """One worker is this process; more are a pool."""
+    return InProcess() if count == 1 else ProcessWorkers(count)
+
+
+def _enter_worker(stop: Event) -> None:
+    """Prepare a worker process: it stops when told so, and dies with its parent."""
+    # Ctrl-C reaches every process of the terminal; only the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop_when(stop.is_set)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    # A worker holds both ends of its queue, so it would wait for ever on a parent that was killed.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,277 @@
+"""From a resolved scenario to the kernel's arrays, with the names of every row.
+
+A pool is one service in one region; its pod slots are the pods placed there and those that the runbook may
+add. Pools, edges and groups keep the order of the scenario, so that a design has one network only.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sim.scenario.schema import Call, Population, Provider, Scenario, Service
+from sim.traffic.demand import demand_curve, peak_demand, stacked_curves
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats, StateLayout, state_layout
+from sim.traffic.network import Network
+from sim.traffic.tables import queue_table
+
+PROVIDER = "provider"
+_STATIONARY_SLOTS_MAX = 2000
+"""Above it the mean queue below saturation is under 1 % of the slots, and its table takes seconds to make."""
+_USER_FAST_FAIL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the rows of the arrays are called."""
+
+    pools: tuple[tuple[str, str], ...]
+    """(region, service)."""
+    placed: tuple[int, ...]
+    """Pods placed in each pool at the start."""
+    slots: tuple[int, ...]
+    """Pod slots of each pool: placed and those a runbook may add."""
+    edges: tuple[tuple[int, int, str], ...]
+    """(caller pool, callee pool, callee service)."""
+    populations: tuple[str, ...]
+    regions: tuple[str, ...]
+    """Regions in the order of routes; with a fallback provider the last one is PROVIDER."""
+
+    def pool(self, region: str, service: str) -> int | None:
+        """Row of a pool, None if it is not placed."""
+        key = (region, service)
+        return self.pools.index(key) if key in self.pools else None
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Everything about the network that is the same in all trials; `Traffic` copies it."""
+
+    names: Names
+    layout: StateLayout
+    network: Network
+    state: Floats
+    demand_is_constant: bool
+
+
+@lru_cache(maxsize=64)
+def _table(slots: int, queue: int, stationary: bool) -> Floats:
+    return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX)
+
+
+def assemble(scenario: Scenario) -> Blueprint:
+    """Arrays and names of one architecture."""
+    names = _names(scenario)
+    provider = names.regions[-1] == PROVIDER
+    n_pods, n_pools = sum(names.slots), len(names.pools)
+    n_groups, n_regions = len(names.populations), len(names.regions)
+    populations = [scenario.populations[name] for name in names.populations]
+    n_stages = max(1, *(p.attempts - 1 for p in populations))
+    layout = state_layout(
+        n_pods=n_pods,
+        n_pools=n_pools,
+        n_edges=len(names.edges),
+        n_groups=n_groups,
+        n_regions=n_regions,
+        n_stages=n_stages,
+    )
+    counts = np.zeros(N_COUNTS, dtype=np.int64)
+    counts[[N_PODS, N_POOLS, N_EDGES, N_GROUPS]] = n_pods, n_pools, len(names.edges), n_groups
+    counts[[N_REGIONS, N_STAGES, HAS_PROVIDER]] = n_regions, n_stages, int(provider)
+    counts[OOM_BY_MEAN] = int(scenario.model.oom == "mean")
+    curves = [demand_curve(p, scenario.start, scenario.horizon) for p in populations]
+    pods, tables = _pods(scenario, names)
+    network = Network(
+        pods=pods,
+        pools=_pools(scenario, names),
+        edges=_edges(scenario, names),
+        groups=np.array([_group(p, scenario) for p in populations]),
+        routes=_routes(scenario, names),
+        tables=tables,
+        curves=stacked_curves(curves),
+        counts=counts,
+        pod_algebra=np.zeros((n_pods, N_POD_ALGEBRA)),
+        pool_algebra=np.zeros((n_pools, N_POOL_ALGEBRA)),
+        group_algebra=np.zeros((n_groups, N_GROUP_ALGEBRA)),
+        health=np.zeros((n_groups, n_regions)),
+    )
+    constant = all(curve[1] <= 1.0 for curve in curves)
+    blueprint = Blueprint(names, layout, network, _initial_state(network, layout), constant)
+    _check_shapes(blueprint)
+    return blueprint
+
+
+def _names(scenario: Scenario) -> Names:
+    pools = [(r, s) for r, services in scenario.place.items() for s, n in services.items() if n > 0]
+    placed = [scenario.place[r][s] for r, s in pools]
+    added = dict.fromkeys(scenario.services, 0)
+    operations = scenario.operations
+    if operations is not None:
+        for name, step in [*operations.runbook.items(), *operations.script.items()]:
+            if (step.action or name) == "scale_out" and step.service is not None and step.pods is not None:
+                added[step.service] += step.pods
+    regions = list(dict.fromkeys(r for r, _ in pools))
+    edges = []
+    for i, (region, service) in enumerate(pools):
+        for callee in scenario.services[service].calls:
+            # A dependency that is not placed in the caller's region is called where it is placed: one
+            # control plane shared by all regions.
+            home = region if (region, callee) in pools else next(r for r, s in pools if s == callee)
+            edges.append((i, pools.index((home, callee)), callee))
+    if scenario.failover.policy == "provider":
+        regions.append(PROVIDER)
+    return Names(
+        pools=tuple(pools),
+        placed=tuple(placed),
+        slots=tuple(n + added[s] for n, (_, s) in zip(placed, pools, strict=True)),
+        edges=tuple(edges),
+        populations=tuple(scenario.populations),
+        regions=tuple(regions),
+    )
+
+
+def load_shares(service: Service, placed: int, slots: int) -> list[float]:
+    """Relative load of each pod slot.
+
+    Without `load_shares` the placed pods are spread evenly over 1 - imbalance .. 1 + imbalance: equal pods
+    would reach their limits at the same instant, which no real pods do. Added pods take the mean.
+    """
+    if service.load_shares is not None:
+        given = list(service.load_shares)
+        return [given[k % len(given)] if k < placed else 1.0 for k in range(slots)]
+    if placed == 1:
+        return [1.0] * slots
+    return [1.0 + service.imbalance * (2.0 * k / (placed - 1) - 1.0) if k < placed else 1.0 for k in range(slots)]
+
+
+def pod_bounds(service: Service, placed: int, shed_above: float | None) -> tuple[int, int]:
+    """(slots, queue bound) of one pod; load shedding over `placed` pods may leave less than the service has."""
+    if shed_above is None:
+        return service.slots, service.queue
+    room = max(1, int(shed_above // max(placed, 1)))
+    return min(service.slots, room), max(0, min(service.slots + service.queue, room) - service.slots)
+
+
+def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
+    pods = np.zeros((sum(names.slots), N_POD_COLUMNS))
+    tables: dict[tuple[int, int], int] = {}
+    p = 0
+    for i, (_, service_name) in enumerate(names.pools):
+        service = scenario.services[service_name]
+        bounds = pod_bounds(service, names.placed[i], service.shed_above)
+        table = tables.setdefault(bounds, len(tables))
+        for share in load_shares(service, names.placed[i], names.slots[i]):
+            pods[p, POD_POOL], pods[p, POD_SHARE], pods[p, POD_TABLE] = i, share, table
+            pods[p, POD_OOM_LEVEL], pods[p, POD_SLOW] = np.inf, 1.0
+            p += 1
+    stationary = scenario.model.queues == "stationary"
+    return pods, np.array([_table(*bounds, stationary) for bounds in tables])
+
+
+def _pools(scenario: Scenario, names: Names) -> Floats:
+    pools = np.zeros((len(names.pools), N_POOL_COLUMNS))
+    first = 0
+    for i, (_, service_name) in enumerate(names.pools):
+        service = scenario.services[service_name]
+        pools[i, POOL_WORK_S] = service.work
+        pools[i, POOL_PATIENCE_RATE] = 1.0 / service.patience if service.patience is not None else 0.0
+        pools[i, POOL_FIRST_POD], pools[i, POOL_N_PODS] = first, names.slots[i]
+        pools[i, POOL_NEEDS] = service.needs or 0
+        pools[i, POOL_REACHABLE] = 1.0
+        patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
+        patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
+        pools[i, POOL_TIMEOUT_S] = max(patience, default=1e9)
+        first += names.slots[i]
+    return pools
+
+
+def _edges(scenario: Scenario, names: Names) -> Floats:
+    edges = np.zeros((len(names.edges), N_EDGE_COLUMNS))
+    for row, (caller, callee, name) in zip(edges, names.edges, strict=True):
+        call: Call = scenario.services[names.pools[caller][1]].calls[name]
+        row[EDGE_FROM], row[EDGE_TO] = caller, callee
+        row[EDGE_TIMEOUT_S], row[EDGE_ATTEMPTS], row[EDGE_BACKOFF_S] = call.timeout, call.attempts, call.backoff
+        row[EDGE_CALLS], row[EDGE_FAST_FAIL_S], row[EDGE_FALLBACK] = call.calls, call.fast_fail, call.fallback
+        row[EDGE_BUDGET] = np.inf if call.retry_budget is None else call.retry_budget
+        row[EDGE_GATE] = 1.0
+        row[EDGE_WINDOW_S] = 0.0 if call.breaker is None else call.breaker.window
+        row[EDGE_REACHABLE] = 1.0
+    return edges
+
+
+def _group(population: Population, scenario: Scenario) -> Floats:
+    row = np.zeros(N_GROUP_COLUMNS)
+    row[GROUP_ATTEMPTS], row[GROUP_BACKOFF_S] = population.attempts, population.backoff
+    row[GROUP_DEADLINE_S] = population.deadline
+    row[GROUP_BUDGET] = np.inf if population.retry_budget is None else population.retry_budget
+    row[GROUP_FACTOR] = 1.0
+    row[GROUP_DRAIN_S] = max(scenario.failover.ttl, 1.0)
+    row[GROUP_FAST_FAIL_S] = _USER_FAST_FAIL_S
+    provider = scenario.failover.provider
+    if provider is not None:
+        row[[GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]] = provider_in_time(provider, population)
+        row[GROUP_PROVIDER_QUALITY] = provider.quality
+    return row
+
+
+def provider_in_time(provider: Provider, population: Population, *, slow: float = 1.0) -> tuple[float, float]:
+    """Share of the provider's answers within the deadline (exponential latency), and requests/s it accepts."""
+    latency_s = provider.latency * slow
+    in_time = 1.0 if latency_s == 0.0 else -math.expm1(-population.deadline / latency_s)
+    return in_time, provider.quota * peak_demand(population)
+
+
+def _routes(scenario: Scenario, names: Names) -> Floats:
+    routes = np.zeros((len(names.populations), len(names.regions), N_ROUTE_COLUMNS))
+    for g, name in enumerate(names.populations):
+        population = scenario.populations[name]
+        for r, region in enumerate(names.regions):
+            pool = names.pool(region, population.journey)
+            routes[g, r, ROUTE_ENTRY] = -1 if pool is None else pool
+        routes[g, :, ROUTE_TARGET] = home_shares(scenario, names, name)
+    return routes
+
+
+def home_shares(scenario: Scenario, names: Names, population_name: str) -> list[float]:
+    """Where the load of a population goes when nothing is wrong: shares by region, summing to 1.
+
+    Active-active spreads it by the pods placed for the entry service; every other policy sends it home.
+    """
+    population = scenario.populations[population_name]
+    pods = [scenario.place.get(region, {}).get(population.journey, 0) for region in names.regions]
+    if scenario.failover.policy == "active-active":
+        return [n / sum(pods) for n in pods]
+    with_entry = [region for region, n in zip(names.regions, pods, strict=True) if n > 0]
+    home = population.home if population.home in with_entry else with_entry[0]
+    return [1.0 if region == home else 0.0 for region in names.regions]
+
+
+def _initial_state(network: Network, layout: StateLayout) -> Floats:
+    state = np.zeros(layout.size)
+    state[layout.hold : layout.quality] = network.pools[:, POOL_WORK_S]
+    state[layout.quality : layout.orbit] = 1.0  # quality of all pools, success of all breakers' edges
+    state[layout.share : layout.totals] = network.routes[:, :, ROUTE_TARGET].ravel()
+    return state
+
+
+def _check_shapes(blueprint: Blueprint) -> None:
+    """The kernel has no bounds checks: what it relies on is asserted here, once."""
+    net, layout = blueprint.network, blueprint.layout
+    n_pods, n_pools, n_edges, n_groups, n_regions, n_stages = (int(c) for c in net.counts[:6])
+    assert net.pods.shape == (n_pods, N_POD_COLUMNS)
+    assert net.pools.shape == (n_pools, N_POOL_COLUMNS)
+    assert net.edges.shape == (n_edges, N_EDGE_COLUMNS)
+    assert net.groups.shape == (n_groups, N_GROUP_COLUMNS)
+    assert net.routes.shape == (n_groups, n_regions, N_ROUTE_COLUMNS)
+    assert net.tables.shape[1:] == (3, N_NODES)
+    assert net.curves.shape[0] == n_groups
+    assert net.health.shape == (n_groups, n_regions)
+    assert blueprint.state.shape == (layout.size,)
+    assert np.all(net.groups[:, GROUP_ATTEMPTS] - 1 <= n_stages)
+    assert np.all(net.pods[:, POD_TABLE] < len(net.tables))
+    assert int(net.pools[:, POOL_N_PODS].sum()) == n_pods
+    for array in net[:7]:
+        assert array.dtype == np.float64
+        assert array.flags.c_contiguous

@@ -1,0 +1,54 @@
+"""The one way in which this package compiles: eager signatures, and a cache that cannot be stale.
+
+Numba keys its cache by the age and size of the one file that holds a function. A change of a column number in
+`layout`, or of a function called from another file, would go unnoticed and compute with old numbers; so the
+cache folder is named by a hash of all sources that are compiled together.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba import types
+
+_SOURCES = ("compiled.py", "layout.py", "network.py", "tables.py", "rates.py", "kernel.py")
+
+
+def _cache_folder() -> Path:
+    digest = sha256(f"{numba.__version__} {sys.version}".encode())
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A folder of our own that nobody else can write: cached code is code.
+        return Path(tempfile.mkdtemp(prefix="regionfall-"))
+    return folder
+
+
+numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+
+F8, I8 = types.float64, types.int64
+F1, F2, F3, I1 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1]
+NOTHING = types.void
+CROSSING = types.Tuple((F8, I8, I8))  # type: ignore[no-untyped-call]
+CODE_AND_INDEX = types.Tuple((I8, I8))  # type: ignore[no-untyped-call]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def floats(n: int) -> Any:
+    """Numba's type of a tuple of `n` floats."""
+    return types.Tuple((F8,) * n)  # type: ignore[no-untyped-call]
+
+
+def compiled(signature: Any) -> Callable[[F], F]:
+    """Compile a function for exactly one signature, with the cache."""
+    decorate: Callable[[F], F] = numba.njit(signature, cache=True)
+    return decorate

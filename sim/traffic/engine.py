@@ -1,0 +1,271 @@
+"""The data plane as the control plane sees it: named actions on the kernel's arrays.
+
+Every action takes effect at `now_s`. It knows pods, pools and shares, but not why anything happens.
+"""
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+
+from sim.traffic import kernel
+from sim.traffic.assemble import Blueprint, Names
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.network import Network
+
+_STEP_START_S = 0.05
+_TRACE_ROWS = 4096
+
+
+class Traffic:
+    """State of the data plane of one trial.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        The network; copied, so that trials do not share arrays.
+    tolerance : float
+        Integration tolerance in units of 2e-3.
+    trace_every_s : float
+        Least distance of recorded rows; inf records nothing. Recording never changes a step.
+    """
+
+    def __init__(self, blueprint: Blueprint, *, tolerance: float = 10.0, trace_every_s: float = np.inf) -> None:
+        self.names: Names = blueprint.names
+        self.layout = blueprint.layout
+        self.net: Network = copy.deepcopy(blueprint.network)
+        self.state: Floats = blueprint.state.copy()
+        self._work = np.zeros((8, blueprint.layout.size))
+        self._guards = np.zeros((0, N_GUARD_COLUMNS))
+        n_columns = 1 + 3 * len(self.names.populations) + 5 * len(self.names.pools)
+        self._trace = np.zeros((_TRACE_ROWS if np.isfinite(trace_every_s) else 1, n_columns))
+        self._traced: list[Floats] = []
+        self._clock = np.zeros(N_CLOCK)
+        self._clock[[CLOCK_STEP, CLOCK_TOLERANCE, CLOCK_TRACE_EVERY]] = _STEP_START_S, tolerance, trace_every_s
+        self._clock[CLOCK_TRACE_LAST] = -np.inf
+        # With constant demand only faults change anything: steps may be as long as the error allows.
+        self._clock[CLOCK_STEP_MAX] = 30.0 * 86400.0 if blueprint.demand_is_constant else 6.0 * 3600.0
+        first = np.concatenate([[0], np.cumsum(self.names.slots)])
+        self.pods_of: tuple[range, ...] = tuple(range(int(a), int(b)) for a, b in pairwise(first))
+
+    # -- time -----------------------------------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start."""
+        return float(self._clock[CLOCK_NOW])
+
+    @property
+    def n_steps(self) -> int:
+        """Accepted steps so far."""
+        return int(self._clock[CLOCK_N_STEPS])
+
+    def advance(self, end_s: float) -> tuple[int, int]:
+        """To `end_s` or the first crossing; (REACHED, -1), (OOM, pod) or (GUARD, guard)."""
+        while True:
+            code, index = kernel.advance(
+                end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
+            )
+            if code == TRACE_FULL:
+                self._drain_trace()
+                continue
+            if code == BROKEN:
+                raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
+            return int(code), int(index)
+
+    def touched(self) -> None:
+        """After any action the integrator starts again with a short step, and expects nothing of the next one."""
+        self._clock[CLOCK_STEP] = _STEP_START_S
+        self._work[6] = 0.0
+
+    # -- pods -----------------------------------------------------------------------------------------
+
+    def start_pod(self, pod: int, *, oom_level: float) -> None:
+        """The pod serves from now on, empty."""
+        self._empty(pod)
+        self.net.pods[pod, POD_READY] = 1.0
+        self.net.pods[pod, POD_OOM_LEVEL] = oom_level
+        self.touched()
+
+    def stop_pod(self, pod: int) -> None:
+        """The pod is gone, and with it every request inside: goodput booked for them is taken back.
+
+        Requests of users that still have attempts left come again (traffic-model 1.5, "Kill").
+        """
+        pods, layout = self.net.pods, self.layout
+        if pods[pod, POD_READY] == 0.0:
+            return
+        pool = int(pods[pod, POD_POOL])
+        lost = self.state[layout.credit + pod] * self.state[layout.quality + pool]
+        entry = self.net.pool_algebra[pool, OUT_ENTRY]
+        if lost > 0.0 and entry > 0.0:
+            for g in range(len(self.names.populations)):
+                self._take_back(g, pool, lost)
+        pods[pod, POD_READY] = 0.0
+        self._empty(pod)
+        self.touched()
+
+    def _take_back(self, g: int, pool: int, lost: float) -> None:
+        net, layout = self.net, self.layout
+        attempts = net.group_algebra[g, FLOW_ATTEMPTS]
+        regions = np.flatnonzero(net.routes[g, :, ROUTE_ENTRY] == pool)
+        if attempts <= 0.0 or regions.size == 0:
+            return
+        n_regions = len(self.names.regions)
+        share = self.state[layout.share + g * n_regions + int(regions[0])]
+        mine = lost * share * attempts / net.pool_algebra[pool, OUT_ENTRY]
+        totals = layout.totals + g * N_TOTALS
+        demand = net.group_algebra[g, FLOW_DEMAND]
+        self.state[totals + 1] -= mine
+        self.state[totals + 3] -= mine * demand / attempts
+        self.state[totals + 4] -= mine
+        orbit = layout.orbit + g * int(net.counts[N_STAGES])
+        stage = demand
+        for k in range(int(net.groups[g, GROUP_ATTEMPTS]) - 1):
+            leaving = self.state[orbit + k] / net.group_algebra[g, FLOW_RETRY_S]
+            self.state[orbit + k] += mine * stage / attempts
+            stage = net.group_algebra[g, FLOW_RETRY_SCALE] * leaving
+
+    def _empty(self, pod: int) -> None:
+        n = len(self.net.pods)
+        self.state[pod : 4 * n : n] = 0.0
+
+    def is_ready(self, pod: int) -> bool:
+        """Whether the pod serves."""
+        return bool(self.net.pods[pod, POD_READY])
+
+    def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
+        """Memory of a pod apart from its requests: used now, and growing from now on."""
+        row = self.net.pods[pod]
+        row[POD_LIMIT_MIB], row[POD_ROOM_MIB] = limit_mib, limit_mib - used_mib
+        row[POD_ROOM_AT_S], row[POD_ROOM_LOSS] = self.now_s, growth_mib_per_s
+        self.touched()
+
+    def set_per_request(self, pod: int, per_request_mib: float) -> None:
+        """Memory of one request inside."""
+        self.net.pods[pod, POD_PER_REQUEST_MIB] = per_request_mib
+        self.touched()
+
+    def set_condition(self, pod: int, *, slow: float, error_share: float) -> None:
+        """Own service time times `slow`; share of its requests that fail at once."""
+        self.net.pods[pod, [POD_SLOW, POD_ERROR_SHARE]] = slow, error_share
+        self.touched()
+
+    # -- pools, edges, groups -------------------------------------------------------------------------
+
+    def set_reachable(self, pool: int, reachable: bool) -> None:
+        """Whether users reach the pool."""
+        self.net.pools[pool, POOL_REACHABLE] = float(reachable)
+        self.touched()
+
+    def set_edge_reachable(self, edge: int, reachable: bool) -> None:
+        """Whether calls of this edge arrive."""
+        self.net.edges[edge, EDGE_REACHABLE] = float(reachable)
+        self.touched()
+
+    def set_breaker(self, edge: int, *, gate: float, success: float | None = None) -> None:
+        """Share of calls let through, and (to start an observation) the averaged success share."""
+        self.net.edges[edge, EDGE_GATE] = gate
+        if success is not None:
+            self.state[self.layout.breaker + edge] = success
+        self.touched()
+
+    def set_attempts(self, edges: Floats, groups: Floats) -> None:
+        """Attempts of each call and of each group (retries disabled: 1)."""
+        self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
+        self.touched()
+
+    def set_tables(self, pods: range, table: Floats) -> None:
+        """Other slots and queue bound for these pods (load shedding by hand)."""
+        self.net = self.net._replace(tables=np.concatenate([self.net.tables, table[None]]))
+        for p in pods:
+            self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
+            self.state[p] = min(self.state[p], table[TABLE_HEAD, HEAD_ROOM])
+        self.touched()
+
+    def set_demand_factor(self, group: int, factor: float) -> None:
+        """Demand of the group times this."""
+        self.net.groups[group, GROUP_FACTOR] = factor
+        self.touched()
+
+    def set_provider(self, group: int, *, ok_share: float, quota_per_s: float) -> None:
+        """Share of the provider's accepted answers that are in time (0 while it is down), and what it accepts."""
+        self.net.groups[group, [GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]] = ok_share, quota_per_s
+        self.touched()
+
+    def set_targets(self, group: int, shares: list[float]) -> None:
+        """Where the controllers want the load of the group, by region."""
+        assert abs(sum(shares) - 1.0) < 1e-9
+        self.net.routes[group, :, ROUTE_TARGET] = shares
+        self.touched()
+
+    def breaker_success(self, edge: int) -> float:
+        """Averaged success share of a call that has a breaker."""
+        return float(self.state[self.layout.breaker + edge])
+
+    # -- what it looks like ---------------------------------------------------------------------------
+
+    def totals(self, group: int) -> tuple[float, ...]:
+        """Integrals since the start, in the order of the event log's TOTALS."""
+        at = self.layout.totals + group * N_TOTALS
+        return tuple(float(v) for v in self.state[at : at + N_TOTALS])
+
+    def success(self, group: int) -> float:
+        """Share of first attempts that end usable, at the last evaluation."""
+        return float(self.net.group_algebra[group, FLOW_SUCCESS])
+
+    def health(self, group: int, region: int) -> float:
+        """The same for those sent to one region."""
+        return float(self.net.health[group, region])
+
+    def served(self, pool: int) -> float:
+        """Share of what the pool is offered that ends usable."""
+        return float(self.net.pool_algebra[pool, OUT_SERVED])
+
+    def demand(self, group: int) -> float:
+        """User requests per second now."""
+        return float(self.net.group_algebra[group, FLOW_DEMAND])
+
+    def offered(self, pool: int) -> float:
+        """Arrivals per second at the pool."""
+        return float(self.net.pool_algebra[pool, OUT_OFFERED])
+
+    def in_flight(self, pool: int) -> float:
+        """Requests inside the pool."""
+        pods = self.pods_of[pool]
+        return float(self.state[pods.start : pods.stop].sum())
+
+    def trace(self) -> Floats:
+        """(n, columns) recorded rows; see `kernel.write_trace`."""
+        self._drain_trace()
+        return np.concatenate(self._traced) if self._traced else np.zeros((0, self._trace.shape[1]))
+
+    def _drain_trace(self) -> None:
+        rows = int(self._clock[CLOCK_TRACE_ROWS])
+        self._traced.append(self._trace[:rows].copy())
+        self._clock[CLOCK_TRACE_ROWS] = 0.0
+
+    # -- guards ---------------------------------------------------------------------------------------
+
+    def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
+        """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
+        row = np.zeros((1, N_GUARD_COLUMNS))
+        row[0, [GUARD_KIND, GUARD_INDEX, GUARD_REGION, GUARD_LEVEL, GUARD_ARMED]] = kind, index, region, level, 1.0
+        self._guards = np.concatenate([self._guards, row])
+        self.net.counts[N_GUARDS] = len(self._guards)
+        return len(self._guards) - 1
+
+    def guard_flipped(self, guard: int) -> bool:
+        """Note a crossing; True if the quantity is now below its level."""
+        row = self._guards[guard]
+        row[GUARD_BELOW] = 1.0 - row[GUARD_BELOW]
+        return bool(row[GUARD_BELOW])
+
+    def reset_guard(self, guard: int) -> None:
+        """Watch again, from above the level."""
+        self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+
+    def arm_guard(self, guard: int, armed: bool) -> None:
+        """Watch, or do not."""
+        self._guards[guard, GUARD_ARMED] = float(armed)

@@ -1,0 +1,262 @@
+"""The integrator of the data plane: from now to the next event of the control plane, or to a threshold.
+
+`advance` uses ETD2, second-order exponential time differencing with the diagonal of the Jacobian (Cox and
+Matthews 2002): queues that fill within a second and demand that changes over a day need steps of very
+different length, and explicit methods would take the short one all year. Crossings (an OOM kill, a guard)
+are located by secant steps from the last accepted state. It knows nothing of what a crossing means.
+"""
+
+import math
+
+import numpy as np
+
+from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, NOTHING, compiled
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.network import NETWORK, Network
+from sim.traffic.rates import demand_at, derivative, room_mib
+
+STEP_MIN_S = 1e-3
+_EVENT_TOLERANCE = 1e-9
+_RELATIVE, _ABSOLUTE = 2e-3, 0.01
+_STRICTER = 4.0  # second-order errors add up over more steps than first-order bounds do
+_LOCATE_TRIES = 30
+_GUARD_HYSTERESIS = 1e-3  # a quantity must rise this far above its level to count as above again
+
+
+@compiled(F8(F8))
+def phi1(z: float) -> float:
+    """(e^z - 1) / z."""
+    return 1.0 + z * (0.5 + z / 6.0) if abs(z) < 1e-4 else math.expm1(z) / z
+
+
+@compiled(F8(F8))
+def phi2(z: float) -> float:
+    """(phi1(z) - 1) / z."""
+    return 0.5 + z * (1.0 / 6.0 + z / 24.0) if abs(z) < 1e-3 else (math.expm1(z) / z - 1.0) / z
+
+
+@compiled(NOTHING(F1, NETWORK))
+def clamp(state: Floats, net: Network) -> None:
+    """Keep each state in its range: the integrator may overshoot a bound by its tolerance."""
+    pods, tables, counts = net.pods, net.tables, net.counts
+    n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
+    for p in range(n_pods):
+        room = tables[int(pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]
+        state[p] = min(max(state[p], 0.0), room)
+        for k in range(n_pods + p, 4 * n_pods, n_pods):
+            state[k] = max(state[k], 0.0)
+    hold0 = 4 * n_pods
+    quality0 = hold0 + n_pools
+    breaker0 = quality0 + n_pools
+    for i in range(n_pools):
+        state[hold0 + i] = max(state[hold0 + i], 1e-6)
+        state[quality0 + i] = min(max(state[quality0 + i], 0.0), 1.0)
+    orbit0 = breaker0 + counts[N_EDGES]
+    for k in range(orbit0, orbit0 + counts[N_GROUPS] * (counts[N_STAGES] + counts[N_REGIONS])):
+        state[k] = max(state[k], 0.0)
+
+
+@compiled(CROSSING(F8, F1, F2, NETWORK))
+def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple[float, int, int]:
+    """How far the most advanced event is: (value, code, index); value > 0 means that it has happened."""
+    pods, counts = net.pods, net.counts
+    n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
+    best, code, index = -np.inf, REACHED, -1
+    for p in range(n_pods):
+        level = pods[p, POD_OOM_LEVEL]
+        if pods[p, POD_READY] == 0.0 or not math.isfinite(level):
+            continue
+        room, limit = room_mib(now_s, pods, p), pods[p, POD_LIMIT_MIB]
+        if counts[OOM_BY_MEAN] != 0:
+            value = (state[p] * pods[p, POD_PER_REQUEST_MIB] - room) / limit
+        else:
+            value = max(state[3 * n_pods + p] / level - 1.0, -room / limit)
+        if value > best:
+            best, code, index = value, OOM, p
+    breaker0 = 4 * n_pods + 2 * n_pools
+    for q in range(counts[N_GUARDS]):
+        if guards[q, GUARD_ARMED] == 0.0:
+            continue
+        kind, i, level = int(guards[q, GUARD_KIND]), int(guards[q, GUARD_INDEX]), guards[q, GUARD_LEVEL]
+        hysteresis, scale = min(_GUARD_HYSTERESIS, 0.5 * (1.0 - level)), 1.0
+        if kind == GUARD_SUCCESS:
+            now = net.group_algebra[i, FLOW_SUCCESS]
+        elif kind == GUARD_HEALTH:
+            now = net.health[i, int(guards[q, GUARD_REGION])]
+        elif kind == GUARD_SERVED:
+            now = net.pool_algebra[i, OUT_SERVED]
+        elif kind == GUARD_BREAKER:
+            now = state[breaker0 + i]
+        else:
+            first = int(guards[q, GUARD_REGION])  # in flight: pods first .. first + index
+            now = 0.0
+            for p in range(first, first + i):
+                now += state[p]
+            scale = max(1.0, level)
+            hysteresis = 1e-6 * scale
+        value = (now - level - hysteresis if guards[q, GUARD_BELOW] != 0.0 else level - now) / scale
+        if value > best:
+            best, code, index = value, GUARD, q
+    return best, code, index
+
+
+@compiled(F8(F8, F8, F1, F2, F8, NETWORK))
+def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, tolerance: float, net: Network) -> float:
+    """One step from `state` into `work[NEW]`; the error in units of the tolerance.
+
+    `work[RATE]` and `work[SLOPE]` hold the right-hand side at (`now_s`, `state`).
+    """
+    counts = net.counts
+    n_pods, n_pools, n_edges = counts[N_PODS], counts[N_POOLS], counts[N_EDGES]
+    n_groups = counts[N_GROUPS]
+    hold0 = 4 * n_pods
+    totals0 = hold0 + 2 * n_pools + n_edges + n_groups * (counts[N_STAGES] + counts[N_REGIONS])
+    rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
+    bend_before, bend = work[6], work[7]
+    for k in range(state.size):
+        z = step_s * slope[k]
+        guess[k] = state[k] + step_s * (1.0 if z == 0.0 else phi1(z)) * rate[k]
+    clamp(guess, net)
+    derivative(now_s + step_s, now_s + step_s - min(1e-6, 0.5 * step_s), guess, guess_rate, guess_slope, net)
+    error = 0.0
+    for k in range(state.size):
+        z = step_s * slope[k]
+        change = guess_rate[k] - rate[k] - slope[k] * (guess[k] - state[k])
+        weight2 = step_s * (0.5 if z == 0.0 else phi2(z))
+        new[k] = guess[k] + weight2 * change
+        bend[k] = change / max(step_s, 1e-12)
+        if k >= totals0:
+            continue  # integrals follow the states
+        allowed = _ABSOLUTE
+        weight = 1.0
+        if k < n_pods:
+            allowed = 2.0 * _ABSOLUTE
+        elif k < 3 * n_pods:
+            weight = 0.1  # variance and credit correct second-order effects
+        elif hold0 <= k < hold0 + n_pools:
+            allowed = _ABSOLUTE * min(1.0, max(state[k], 1e-3))
+        # The correction itself bounds the error of the first-order guess. Where the last step's bend announced
+        # it (demand that rises steadily), only what came as a surprise is an error of this method.
+        surprise = min(abs(weight2 * change), _STRICTER * abs(weight2 * (change - step_s * bend_before[k])))
+        error = max(error, weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k])))
+    clamp(new, net)
+    return error
+
+
+@compiled(NOTHING(F8, F1, F2, F1, NETWORK))
+def write_trace(now_s: float, state: Floats, trace: Floats, clock: Floats, net: Network) -> None:
+    """One row: time; per group demand, success, attempts; per pool ready, inside, memory, limit, served."""
+    pods, pools, counts = net.pods, net.pools, net.counts
+    pool_algebra, group_algebra = net.pool_algebra, net.group_algebra
+    row = int(clock[CLOCK_TRACE_ROWS])
+    if row >= trace.shape[0]:
+        return
+    line = trace[row]
+    line[0] = now_s
+    k = 1
+    for g in range(counts[N_GROUPS]):
+        line[k] = group_algebra[g, FLOW_DEMAND]
+        line[k + 1] = group_algebra[g, FLOW_SUCCESS]
+        line[k + 2] = group_algebra[g, FLOW_ATTEMPTS]
+        k += 3
+    for i in range(counts[N_POOLS]):
+        ready, inside, fullest, limit = 0.0, 0.0, np.nan, np.nan
+        first = int(pools[i, POOL_FIRST_POD])
+        for p in range(first, first + int(pools[i, POOL_N_PODS])):
+            if pods[p, POD_READY] == 0.0:
+                continue
+            ready += 1.0
+            inside += state[p]
+            if math.isfinite(pods[p, POD_OOM_LEVEL]):
+                used = pods[p, POD_LIMIT_MIB] - room_mib(now_s, pods, p) + state[p] * pods[p, POD_PER_REQUEST_MIB]
+                if not used <= fullest:
+                    fullest, limit = used, pods[p, POD_LIMIT_MIB]
+        line[k], line[k + 1], line[k + 2], line[k + 3] = ready, inside, fullest, limit
+        line[k + 4] = pool_algebra[i, OUT_SERVED]
+        k += 5
+    clock[CLOCK_TRACE_LAST] = now_s
+    clock[CLOCK_TRACE_ROWS] = row + 1.0
+
+
+@compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
+def advance(
+    end_s: float, clock: Floats, state: Floats, work: Floats, guards: Floats, trace: Floats, net: Network
+) -> tuple[int, int]:
+    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
+    now_s, step_s, tolerance = clock[CLOCK_NOW], clock[CLOCK_STEP], clock[CLOCK_TOLERANCE]
+    rate, slope, new = work[0], work[1], work[5]
+    derivative(now_s, now_s, state, rate, slope, net)
+    value, code, index = crossing(now_s, state, guards, net)
+    if value > 0.0:
+        return code, index
+    while now_s < end_s:
+        trial_s = min(step_s, clock[CLOCK_STEP_MAX])
+        for g in range(net.counts[N_GROUPS]):
+            trial_s = min(trial_s, demand_at(now_s, net.curves, g)[1])
+        trial_s = max(trial_s, STEP_MIN_S)
+        last = now_s + trial_s >= end_s
+        if last:
+            trial_s = end_s - now_s
+        error = 2.0
+        for _ in range(60):
+            error = etd2_step(now_s, trial_s, state, work, tolerance, net)
+            if error <= 1.0 or trial_s <= STEP_MIN_S:
+                break
+            trial_s = max(trial_s * max(0.2, 0.85 / math.sqrt(error)), STEP_MIN_S)
+            last = False
+        if not math.isfinite(error):
+            clock[CLOCK_NOW] = now_s
+            return BROKEN, -1
+        growth = 4.0 if error < 0.045 else max(0.2, 0.85 / math.sqrt(error))
+        # A step that was cut by `end_s` says nothing against the longer one that was planned.
+        step_s = max(step_s, trial_s * growth) if last else trial_s * growth
+        step_s = min(step_s, clock[CLOCK_STEP_MAX])
+
+        # Right-hand side at the new state: the next step's start, and what the thresholds look at.
+        low_s, low_value, high_s, high_value = 0.0, min(value, 0.0), trial_s, 0.0
+        side = 0
+        for attempt in range(_LOCATE_TRIES):
+            if attempt > 0:
+                etd2_step(now_s, trial_s, state, work, tolerance, net)
+            # guess_rate and guess_slope serve as scratch: `rate` must survive for another try.
+            derivative(now_s + trial_s, now_s + trial_s, new, work[3], work[4], net)
+            value, code, index = crossing(now_s + trial_s, new, guards, net)
+            if attempt == 0 and value <= 0.0:
+                break
+            if abs(value) <= _EVENT_TOLERANCE or (value > 0.0 and high_s - low_s <= 1e-9 * (1.0 + now_s)):
+                break
+            if value > 0.0:
+                high_s, high_value = trial_s, value
+                if side == 1:
+                    low_value *= 0.5  # Illinois: keep the bracket shrinking from both ends
+                side = 1
+            else:
+                low_s, low_value = trial_s, value
+                if side == -1:
+                    high_value *= 0.5
+                side = -1
+            if attempt == _LOCATE_TRIES - 2:
+                trial_s = high_s
+            elif not math.isfinite(low_value):
+                trial_s = 0.5 * (low_s + high_s)
+            else:
+                trial_s = low_s - low_value * (high_s - low_s) / (high_value - low_value)
+                trial_s = min(max(trial_s, low_s), high_s)
+            last = False
+        happened = value > -_EVENT_TOLERANCE and (value > 0.0 or high_value > 0.0)
+        now_s = end_s if last else now_s + trial_s
+        state[:] = new
+        rate[:] = work[3]
+        slope[:] = work[4]
+        work[6] = work[7]
+        clock[CLOCK_N_STEPS] += 1.0
+        if now_s >= clock[CLOCK_TRACE_LAST] + clock[CLOCK_TRACE_EVERY] or (
+            happened and math.isfinite(clock[CLOCK_TRACE_EVERY])
+        ):
+            write_trace(now_s, state, trace, clock, net)
+        if happened or int(clock[CLOCK_TRACE_ROWS]) >= trace.shape[0]:
+            clock[CLOCK_NOW], clock[CLOCK_STEP] = now_s, step_s
+            return (code, index) if happened else (TRACE_FULL, -1)
+    clock[CLOCK_NOW], clock[CLOCK_STEP] = now_s, step_s
+    return REACHED, -1

@@ -1,0 +1,204 @@
+"""Where each quantity stands in the kernel's flat arrays.
+
+The kernel works on plain float64 arrays (Numba compiles them to straight loops); this module names their
+columns, so that no other module ever writes a bare number as an index. It must not know the scenario.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# pods[p, column]: what the control plane tells the kernel about each pod slot
+POD_POOL: Final = 0  # index of its pool
+POD_READY: Final = 1  # 1 serves, 0 does not
+POD_SHARE: Final = 2  # relative load among the ready pods of its pool
+POD_TABLE: Final = 3  # queue table (slots and room; shedding makes them smaller)
+POD_ROOM_MIB: Final = 4  # memory left for requests at ROOM_AT_S
+POD_ROOM_AT_S: Final = 5
+POD_ROOM_LOSS: Final = 6  # MiB/s that leak and growth take from the room
+POD_PER_REQUEST_MIB: Final = 7
+POD_OOM_LEVEL: Final = 8  # unit exponential drawn once per incarnation; inf: no limit
+POD_LIMIT_MIB: Final = 9
+POD_SLOW: Final = 10  # own service time times this
+POD_ERROR_SHARE: Final = 11  # share of its requests that fail at once
+N_POD_COLUMNS: Final = 12
+
+# pools[i, column]
+POOL_WORK_S: Final = 0  # own service time of a pod that is not slowed
+POOL_PATIENCE_RATE: Final = 1  # 1/s at which a waiting request leaves the queue; 0: never
+POOL_FIRST_POD: Final = 2
+POOL_N_PODS: Final = 3  # pod slots, ready or not
+POOL_NEEDS: Final = 4  # k of n
+POOL_REACHABLE: Final = 5  # 0: users cannot reach it (a partition)
+POOL_TIMEOUT_S: Final = 6  # longest patience of a caller; what "served" is measured with
+N_POOL_COLUMNS: Final = 7
+
+# edges[e, column], in call order of each caller
+EDGE_FROM: Final = 0
+EDGE_TO: Final = 1
+EDGE_TIMEOUT_S: Final = 2
+EDGE_ATTEMPTS: Final = 3
+EDGE_BACKOFF_S: Final = 4
+EDGE_CALLS: Final = 5
+EDGE_FAST_FAIL_S: Final = 6
+EDGE_FALLBACK: Final = 7
+EDGE_BUDGET: Final = 8  # retries as a share of first calls; inf: no budget
+EDGE_GATE: Final = 9  # breaker: share of calls let through
+EDGE_WINDOW_S: Final = 10  # breaker: averaging time; 0: no breaker
+EDGE_REACHABLE: Final = 11  # 0: calls to another region across a partition
+N_EDGE_COLUMNS: Final = 12
+
+# groups[g, column]
+GROUP_ATTEMPTS: Final = 0
+GROUP_BACKOFF_S: Final = 1
+GROUP_DEADLINE_S: Final = 2
+GROUP_BUDGET: Final = 3
+GROUP_FACTOR: Final = 4  # demand times this
+GROUP_DRAIN_S: Final = 5  # time constant with which clients follow a switch
+GROUP_FAST_FAIL_S: Final = 6
+GROUP_PROVIDER_OK: Final = 7  # share of accepted provider answers that come in time (0 while it is down)
+GROUP_PROVIDER_QUOTA: Final = 8  # attempts per second that the provider accepts
+GROUP_PROVIDER_QUALITY: Final = 9
+N_GROUP_COLUMNS: Final = 10
+
+# routes[g, r, column]: region r for group g; the last r is the other provider
+ROUTE_ENTRY: Final = 0  # pool index, -1: none there
+ROUTE_TARGET: Final = 1  # share of the load that the controllers want there
+N_ROUTE_COLUMNS: Final = 2
+
+# tables[k, row, node]
+TABLE_BUSY: Final = 0  # mean busy slots at mean in-flight x
+TABLE_BLOCKED: Final = 1  # probability that an arrival is rejected
+TABLE_HEAD: Final = 2
+HEAD_SLOTS: Final = 0
+HEAD_ROOM: Final = 1  # slots + queue bound
+HEAD_EDGE: Final = 2  # five piece borders follow
+HEAD_INVERSE: Final = 7  # four inverse node distances follow
+NODES_PER_PIECE: Final = 512
+N_NODES: Final = 4 * NODES_PER_PIECE + 1
+
+# guards[q, column]: thresholds at which the kernel returns
+GUARD_KIND: Final = 0
+GUARD_INDEX: Final = 1
+GUARD_REGION: Final = 2
+GUARD_LEVEL: Final = 3
+GUARD_BELOW: Final = 4  # 1 while the quantity is below the level
+GUARD_ARMED: Final = 5
+N_GUARD_COLUMNS: Final = 6
+GUARD_SUCCESS: Final = 0  # success of group INDEX
+GUARD_HEALTH: Final = 1  # success of group INDEX in region REGION
+GUARD_SERVED: Final = 2  # served share of pool INDEX
+GUARD_BREAKER: Final = 3  # success share of edge INDEX, averaged
+GUARD_IN_FLIGHT: Final = 4  # requests inside pool INDEX
+
+# algebra of each pod, refreshed by every evaluation of the right-hand side
+ALG_BUSY: Final = 0
+ALG_BLOCKED: Final = 1
+ALG_BUSY_SLOPE: Final = 2
+ALG_BLOCKED_SLOPE: Final = 3
+ALG_DONE: Final = 4  # completions per second
+ALG_WAIT_S: Final = 5
+ALG_WAIT_VAR: Final = 6
+ALG_WEIGHT: Final = 7  # share of the pool's load, 0 if not ready
+ALG_BOOKED: Final = 8  # arrivals per second that will end usable (entry pools)
+ALG_HOLD_S: Final = 9  # time a slot is held by one request
+ALG_WORK_S: Final = 10  # own service time, slowdown included
+N_POD_ALGEBRA: Final = 11
+
+# algebra of each pool
+OUT_OFFERED: Final = 0  # arrivals per second
+OUT_DONE: Final = 1
+OUT_REJECTED: Final = 2  # share rejected
+OUT_SERVED: Final = 3  # share of what is offered that ends usable for its callers
+OUT_HOLD_TARGET_S: Final = 4
+OUT_QUALITY_TARGET: Final = 5
+OUT_UP: Final = 6  # 1 if it has pods enough
+OUT_ENTRY: Final = 7  # user attempts per second among the arrivals
+N_POOL_ALGEBRA: Final = 8
+
+# algebra of each group
+FLOW_DEMAND: Final = 0
+FLOW_SUCCESS: Final = 1
+FLOW_ATTEMPTS: Final = 2
+FLOW_PROVIDER: Final = 3  # accepted by the provider per second
+FLOW_RETRY_S: Final = 4  # mean time until a failed attempt is tried again
+FLOW_RETRY_SCALE: Final = 5  # share of retries that the budget lets through
+FLOW_USABLE: Final = 6  # success weighted by quality
+N_GROUP_ALGEBRA: Final = 7
+
+# totals of each group (the same order as world.log.TOTALS)
+N_TOTALS: Final = 6
+
+# counts[...] (int64)
+N_PODS: Final = 0
+N_POOLS: Final = 1
+N_EDGES: Final = 2
+N_GROUPS: Final = 3
+N_REGIONS: Final = 4  # the provider counts as the last one
+N_STAGES: Final = 5  # retry stages kept per group
+N_GUARDS: Final = 6
+OOM_BY_MEAN: Final = 7
+HAS_PROVIDER: Final = 8
+N_COUNTS: Final = 9
+
+# clock[...] (float64)
+CLOCK_NOW: Final = 0
+CLOCK_STEP: Final = 1
+CLOCK_TOLERANCE: Final = 2
+CLOCK_TRACE_EVERY: Final = 3  # inf: no trace
+CLOCK_TRACE_LAST: Final = 4
+CLOCK_TRACE_ROWS: Final = 5
+CLOCK_N_STEPS: Final = 6
+CLOCK_STEP_MAX: Final = 7
+N_CLOCK: Final = 8
+
+# return codes of `advance`
+REACHED: Final = 0
+OOM: Final = 1
+GUARD: Final = 2
+TRACE_FULL: Final = 3
+BROKEN: Final = 4  # a state is not finite: a programming error
+
+
+class StateLayout(NamedTuple):
+    """Offsets of the blocks of the state vector."""
+
+    in_flight: int
+    variance: int
+    credit: int
+    hazard: int
+    hold: int
+    quality: int
+    breaker: int
+    orbit: int
+    share: int
+    totals: int
+    size: int
+
+
+def state_layout(
+    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int
+) -> StateLayout:
+    """Offsets for the given counts; `kernel` computes the same ones."""
+    hold = 4 * n_pods
+    breaker = hold + 2 * n_pools
+    orbit = breaker + n_edges
+    share = orbit + n_groups * n_stages
+    totals = share + n_groups * n_regions
+    return StateLayout(
+        in_flight=0,
+        variance=n_pods,
+        credit=2 * n_pods,
+        hazard=3 * n_pods,
+        hold=hold,
+        quality=hold + n_pools,
+        breaker=breaker,
+        orbit=orbit,
+        share=share,
+        totals=totals,
+        size=totals + n_groups * N_TOTALS,
+    )

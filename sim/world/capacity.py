@@ -1,0 +1,65 @@
+"""How much load a region can take, from its ready pods and what a user's request costs each service."""
+
+from sim.traffic.layout import POD_SHARE
+from sim.world.context import Context
+from sim.world.fleet import Fleet, PodState
+
+FULL_UTILISATION = 0.85
+"""Above it queues grow fast: what a careful controller counts as full."""
+
+
+def slot_seconds(context: Context, entry: str) -> dict[str, float]:
+    """Seconds of a slot that one request of a journey holds in each service, when nothing is wrong."""
+    services = context.scenario.services
+    holding: dict[str, float] = {}
+
+    def hold(service: str, path: tuple[str, ...]) -> float:
+        if service in path:
+            return 0.0  # a call cycle: the first round is what counts for capacity
+        if service not in holding:
+            spec = services[service]
+            holding[service] = spec.work + sum(c.calls * hold(s, (*path, service)) for s, c in spec.calls.items())
+        return holding[service]
+
+    visits: dict[str, float] = {}
+
+    def visit(service: str, n: float, path: tuple[str, ...]) -> None:
+        visits[service] = visits.get(service, 0.0) + n
+        if service not in path:
+            for callee, call in services[service].calls.items():
+                visit(callee, n * call.calls, (*path, service))
+
+    hold(entry, ())
+    visit(entry, 1.0, ())
+    return {service: visits[service] * holding.get(service, 0.0) for service in visits}
+
+
+def capacity_per_s(context: Context, fleet: Fleet, region: str, entry: str) -> float:
+    """Requests/s of a journey that a region serves at `FULL_UTILISATION` of its hottest pods."""
+    smallest = float("inf")
+    for service, held_s in slot_seconds(context, entry).items():
+        pool = context.traffic.names.pool(region, service)
+        if pool is None:
+            continue  # served by another region
+        ready = [pod for pod in fleet.of_pool(pool) if pod.state is PodState.READY]
+        if not ready:
+            return 0.0
+        shares = [float(context.traffic.net.pods[pod.row, POD_SHARE]) for pod in ready]
+        even = sum(shares) / max(shares)  # pods' worth of load when the hottest is full
+        smallest = min(smallest, FULL_UTILISATION * even * context.scenario.services[service].slots / held_s)
+    return smallest
+
+
+def spare_share(context: Context, fleet: Fleet, group: int, regions: list[str]) -> float:
+    """Share (0..1) of a population's demand that the regions could take on top of what they have."""
+    traffic = context.traffic
+    entry = context.scenario.populations[traffic.names.populations[group]].journey
+    demand = traffic.demand(group)
+    if demand <= 0.0:
+        return 1.0
+    spare = 0.0
+    for region in regions:
+        pool = traffic.names.pool(region, entry)
+        present = traffic.offered(pool) if pool is not None else 0.0
+        spare += max(0.0, capacity_per_s(context, fleet, region, entry) - present)
+    return min(1.0, spare / demand)

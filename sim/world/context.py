@@ -1,0 +1,84 @@
+"""What every part of the control plane shares: time, random draws, the data plane, the log, the guards.
+
+The parts (fleet, faults, failover, operations) are written against this and not against each other's
+insides; `trial` wires them.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import simpy
+from simpy.core import Environment
+from simpy.events import URGENT, Event
+
+from sim.laws import Law
+from sim.randomness import Draws
+from sim.scenario.schema import Scenario
+from sim.traffic.engine import Traffic
+from sim.world.log import Kind, Record
+
+Steps = Generator[Event, Any, None]
+"""A SimPy process."""
+
+SHORTEST_S = 1e-3
+"""Least up and down time of anything: what dies and restarts in no time would never let time pass."""
+
+
+class Context:
+    """Shared by all parts of one trial.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The architecture simulated.
+    draws : Draws
+        Random numbers keyed by name.
+    traffic : Traffic
+        The data plane.
+    """
+
+    def __init__(self, scenario: Scenario, draws: Draws, traffic: Traffic) -> None:
+        self.scenario = scenario
+        self.draws = draws
+        self.traffic = traffic
+        self.env: Environment = simpy.Environment()
+        self.records: list[Record] = []
+        self._on_guard: dict[int, Callable[[bool], None]] = {}
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start."""
+        return float(self.env.now)
+
+    def record(self, kind: Kind, what: str = "", **fields: Any) -> None:
+        """Append to the event log at this moment."""
+        self.records.append(Record(at_s=self.now_s, kind=kind, what=what, **fields))
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Run `action` after `delay_s` (whoever schedules checks on arrival that it still applies)."""
+        self.env.timeout(max(delay_s, 0.0)).callbacks.append(lambda _: action())
+
+    def at_crossing(self, action: Callable[[], None]) -> None:
+        """Run `action` at the data plane's moment, before anything else that is due then."""
+        event = Event(self.env)
+        event._ok, event._value = True, None
+        event.callbacks.append(lambda _: action())
+        self.env.schedule(event, URGENT, max(self.traffic.now_s - self.now_s, 0.0))
+
+    def process(self, steps: Steps) -> None:
+        """Start a SimPy process."""
+        self.env.process(steps)
+
+    def draw(self, law: Law, element: str, purpose: str, index: int) -> float:
+        """Duration (s) drawn for an element, at least `SHORTEST_S`."""
+        return max(law.from_uniform(self.draws.uniform(element, purpose, index)), SHORTEST_S)
+
+    def watch(self, kind: int, index: int, level: float, action: Callable[[bool], None], *, region: int = 0) -> int:
+        """Call `action(below)` whenever a quantity of the data plane crosses `level`; returns the guard."""
+        guard = self.traffic.add_guard(kind, index, level, region=region)
+        self._on_guard[guard] = action
+        return guard
+
+    def guard_crossed(self, guard: int) -> None:
+        """The data plane says that a watched quantity crossed its level."""
+        self._on_guard[guard](self.traffic.guard_flipped(guard))

@@ -1,0 +1,229 @@
+"""The failover controller: health probes of regions, switching load away, bringing it back in stages.
+
+Every policy is the same machine with another answer to one question: who takes the load of a sick region?
+Active-passive: the first other region; active-active: the others by their size; provider: the provider.
+A sick region is noticed by probes at fixed times; clients follow a switch with the time constant of the
+DNS record, and a share of them never does (those are in the kernel's shares).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.scenario.schema import Failover, Population
+from sim.traffic.assemble import PROVIDER, home_shares
+from sim.traffic.layout import GUARD_HEALTH
+from sim.world.capacity import spare_share
+from sim.world.context import Context, Steps
+from sim.world.fleet import Fleet
+from sim.world.log import Kind
+from sim.world.standby import Standby
+
+_REFUSAL_SAID_FOR_S = 3600.0
+
+
+@dataclass
+class Side:
+    """One region as the controller sees it for one population."""
+
+    region: str
+    base: float
+    """Share of the load that is at home here."""
+    below: bool = False
+    """A probe at this moment would fail."""
+    sick: bool = False
+    """Enough probes in a row have failed."""
+    kept: float = 1.0
+    """Part of its base share that is (being) served here: 1 normal, 0 moved away."""
+    generation: int = 0
+    refused_s: float = -math.inf
+    """When it was last said that nobody can take its load."""
+
+
+class Controller:
+    """Failover of one population."""
+
+    def __init__(self, context: Context, fleet: Fleet, group: int, standby: Standby) -> None:
+        self._context = context
+        self._fleet = fleet
+        self._group = group
+        self._standby = standby
+        self._names = context.traffic.names
+        self.name = self._names.populations[group]
+        self._population: Population = context.scenario.populations[self.name]
+        self.policy: Failover = context.scenario.failover
+        base = home_shares(context.scenario, self._names, self.name)
+        self.sides = [Side(region, share) for region, share in zip(self._names.regions, base, strict=True)]
+        self._tested_s = 0.0
+        self._n_failovers = 0
+        self.followers: list[Callable[[str], None]] = []
+        for r, side in enumerate(self.sides):
+            if side.region != PROVIDER and self._names.pool(side.region, self._population.journey) is not None:
+                context.watch(
+                    GUARD_HEALTH,
+                    group,
+                    self.policy.detect.below,
+                    lambda below, side=side: self._probe_changes(side, below),  # type: ignore[misc]
+                    region=r,
+                )
+        if self.policy.dr_test_every is not None:
+            context.process(self._tests(self.policy.dr_test_every))
+
+    # -- what the people on call ask and do -----------------------------------------------------------
+
+    @property
+    def at_home(self) -> bool:
+        """Whether all load is where it belongs."""
+        return all(side.kept == 1.0 for side in self.sides if side.base > 0.0)
+
+    def home_is_sick(self, region: str) -> bool:
+        """Whether a region that carries load in normal times fails its probes now."""
+        return any(side.below and side.base > 0.0 and side.region == region for side in self.sides)
+
+    def switch_by_hand(self, region: str, to: str | None) -> bool:
+        """Move the load of a region away; False if there is no place to go."""
+        side = next((s for s in self.sides if s.region == region and s.base > 0.0), None)
+        if side is None or side.kept == 0.0:
+            return False
+        return self._switch(side, "by hand", to)
+
+    # -- noticing -------------------------------------------------------------------------------------
+
+    def _probe_changes(self, side: Side, below: bool) -> None:
+        side.below = below
+        side.generation += 1
+        if side.base == 0.0:
+            return
+        generation = side.generation
+        if below and self.policy.policy in ("none", "manual"):
+            return
+        if below:
+            every = self.policy.detect.every
+            now_s = self._context.now_s
+            first_probe_s = -(-now_s // every) * every - now_s
+            delay_s = first_probe_s + (self.policy.detect.failures - 1) * every + self.policy.decide
+            self._context.after(delay_s, lambda: self._confirm_sick(side, generation))
+        elif side.kept == 1.0:
+            side.sick = False
+        elif self.policy.failback.automatic:
+            self._context.after(self.policy.failback.after, lambda: self._confirm_healthy(side, generation))
+
+    def _confirm_sick(self, side: Side, generation: int) -> None:
+        if side.generation != generation or side.sick:
+            return
+        side.sick = True
+        if side.kept == 0.0:
+            return
+        if not self._takers(side, None):
+            self._refuse(side)
+            return
+        index = self._n_failovers
+        self._n_failovers += 1
+        if self._context.draws.uniform(f"failover of {self.name}", "success", index) < self.success_prob():
+            self._switch(side, "automatic", None)
+        else:
+            self._context.record(
+                Kind.FAILOVER_FAILED, "the failover did not work", region=side.region, population=self.name
+            )
+
+    def success_prob(self) -> float:
+        """Probability that a failover works now."""
+        success = self.policy.success
+        if success.untested_half_life is None:
+            return success.tested
+        return float(success.tested * 0.5 ** ((self._context.now_s - self._tested_s) / success.untested_half_life))
+
+    def _tests(self, every_s: float) -> Steps:
+        while True:
+            yield self._context.env.timeout(every_s)
+            self._tested_s = self._context.now_s
+            self._context.record(Kind.DR_TEST, "disaster-recovery test", population=self.name)
+
+    # -- switching ------------------------------------------------------------------------------------
+
+    def _switch(self, side: Side, how: str, to: str | None) -> bool:
+        takers = self._takers(side, to)
+        if not takers:
+            self._refuse(side)
+            return False
+        names = ", ".join(taker.region for taker in takers)
+
+        def move() -> None:
+            side.kept = 0.0
+            self._steer()
+            self._context.record(
+                Kind.FAILOVER, f"{how}: load of {side.region} to {names}", region=side.region, population=self.name
+            )
+            for action in self.followers:
+                action(side.region)
+
+        self._standby.bring_up([taker.region for taker in takers], move)
+        return True
+
+    def _refuse(self, side: Side) -> None:
+        """Nobody can take the load; said once, not at every beat of a crash loop."""
+        if self._context.now_s - side.refused_s >= _REFUSAL_SAID_FOR_S:
+            side.refused_s = self._context.now_s
+            self._context.record(
+                Kind.FAILOVER_FAILED, "no healthy region to take the load", region=side.region, population=self.name
+            )
+
+    def _takers(self, side: Side, to: str | None) -> list[Side]:
+        """Who takes the load of a sick side, healthy ones only."""
+        if to is not None:
+            return [s for s in self.sides if s.region == to and s is not side]
+        if self.policy.policy == "provider":
+            return [s for s in self.sides if s.region == PROVIDER]
+        others = [s for s in self.sides if s is not side and s.region != PROVIDER]
+        with_entry = [s for s in others if self._names.pool(s.region, self._population.journey) is not None]
+        healthy = [s for s in with_entry if not s.below or self._standby.sleeps(s.region)]
+        return healthy if self.policy.policy == "active-active" else healthy[:1]
+
+    def _steer(self) -> None:
+        """Tell the data plane where the load should be, from what each side keeps."""
+        targets = [0.0] * len(self.sides)
+        for r, side in enumerate(self.sides):
+            if side.base == 0.0:
+                continue
+            takers = self._takers(side, None)
+            movable = side.base * (1.0 - side.kept) * self.policy.move * (1.0 - self.policy.ignore_ttl)
+            if not takers:
+                movable = 0.0
+            elif self.policy.capacity_check:
+                movable = min(movable, self._spare(takers))
+            targets[r] += side.base - movable
+            weights = [taker.base if taker.base > 0.0 else 1.0 for taker in takers]
+            for taker, weight in zip(takers, weights, strict=True):
+                targets[self.sides.index(taker)] += movable * weight / sum(weights)
+        self._context.traffic.set_targets(self._group, targets)
+
+    def _spare(self, takers: list[Side]) -> float:
+        regions = [taker.region for taker in takers if taker.region != PROVIDER]
+        return spare_share(self._context, self._fleet, self._group, regions) if regions else 1.0
+
+    # -- failback -------------------------------------------------------------------------------------
+
+    def _confirm_healthy(self, side: Side, generation: int) -> None:
+        if side.generation == generation and not side.below:
+            side.sick = False
+            self._context.process(self._come_home(side, generation))
+
+    def _come_home(self, side: Side, generation: int) -> Steps:
+        stages = self.policy.failback.stages
+        while side.kept < 1.0:
+            if side.generation != generation:
+                return
+            side.kept = min(1.0, round(side.kept * stages + 1.0) / stages)
+            self._steer()
+            share = sum(s.base * s.kept for s in self.sides)
+            self._context.record(
+                Kind.FAILBACK,
+                f"{side.kept:.0%} of the load of {side.region} is home again",
+                region=side.region,
+                population=self.name,
+                value=share,
+            )
+            if side.kept < 1.0:
+                yield self._context.env.timeout(self.policy.failback.every)
+        if self.at_home:
+            self._standby.put_to_sleep()

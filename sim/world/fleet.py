@@ -1,0 +1,329 @@
+"""Pods: start, ready, kill, CrashLoopBackOff, moving to another node.
+
+A pod slot is a row of the data plane. Timers carry the pod's generation and do nothing if it has changed
+meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down only by name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sim.scenario.schema import CrashLoop, Service
+from sim.world.context import Context
+from sim.world.log import Kind
+from sim.world.topology import Node, Topology
+
+
+def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
+    """Wait before the restart that follows `n_crashes` crashes in a row (>= 1)."""
+    if n_crashes <= 1:
+        return crash_loop.first
+    # Past 64 doublings any wait is capped; 2.0**n of a pod that crashes for years would overflow.
+    return min(crash_loop.initial * 2.0 ** min(n_crashes - 2, 64), crash_loop.longest)
+
+
+class PodState(Enum):
+    """Where a pod is in its life."""
+
+    ABSENT = "absent"  # not placed: a slot for scale-out, or a standby that does not run
+    WAITING = "waiting"  # no node, or held down
+    STARTING = "starting"  # back-off or startup under way
+    READY = "ready"
+
+
+@dataclass
+class AddedMemory:
+    """What faults add to the memory of a pod, by occurrence."""
+
+    extra: dict[str, float] = field(default_factory=dict)
+    """MiB at once."""
+    growth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """(start s, end s, MiB in all): a working set, which a restart does not clear."""
+    leak: dict[str, float] = field(default_factory=dict)
+    """MiB/s since the pod's start."""
+    factor: dict[str, float] = field(default_factory=dict)
+    """Times memory per request."""
+
+    def forget(self, occurrence: str) -> None:
+        """End what one occurrence added."""
+        self.extra.pop(occurrence, None)
+        self.growth.pop(occurrence, None)
+        self.leak.pop(occurrence, None)
+        self.factor.pop(occurrence, None)
+
+    def grown(self, now_s: float) -> tuple[float, float]:
+        """Working set added until now (MiB), and how fast it grows from now on (MiB/s)."""
+        mib, rate = sum(self.extra.values()), 0.0
+        for start_s, end_s, total_mib in self.growth.values():
+            mib += total_mib * min(max((now_s - start_s) / (end_s - start_s), 0.0), 1.0)
+            if start_s <= now_s < end_s - 1e-9:
+                rate += total_mib / (end_s - start_s)
+        return mib, rate
+
+
+@dataclass
+class Pod:
+    """One pod slot."""
+
+    row: int
+    name: str
+    pool: int
+    region: str
+    service: str
+    limit_mib: float
+    placed: bool
+    state: PodState = PodState.ABSENT
+    node: Node | None = None
+    holds: set[str] = field(default_factory=set)
+    generation: int = 0
+    incarnation: int = 0
+    n_crashes: int = 0
+    started_s: float = 0.0
+    leaked_mib: float = 0.0
+    leak_at_s: float = 0.0
+    leak_rate: float = 0.0
+    added: AddedMemory = field(default_factory=AddedMemory)
+    on_ready: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Fleet:
+    """All pods of one trial."""
+
+    def __init__(self, context: Context, topology: Topology) -> None:
+        self._context = context
+        self.topology = topology
+        names = context.traffic.names
+        self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
+        self.pods: list[Pod] = []
+        for i, (region, service) in enumerate(names.pools):
+            memory = self.services[i].memory
+            for k in range(names.slots[i]):
+                self.pods.append(
+                    Pod(
+                        row=len(self.pods),
+                        name=f"{region}/{service}/{k + 1}",
+                        pool=i,
+                        region=region,
+                        service=service,
+                        limit_mib=memory.limit if memory is not None else 0.0,
+                        placed=k < names.placed[i],
+                    )
+                )
+        self.by_name = {pod.name: pod for pod in self.pods}
+
+    # -- questions ------------------------------------------------------------------------------------
+
+    def of_pool(self, pool: int) -> list[Pod]:
+        """All slots of a pool."""
+        rows = self._context.traffic.pods_of[pool]
+        return self.pods[rows.start : rows.stop]
+
+    def on_node(self, node: Node) -> list[Pod]:
+        """Pods that are bound to a node."""
+        return [pod for pod in self.pods if pod.node is node]
+
+    def n_ready(self, pool: int) -> int:
+        """Pods that serve."""
+        return sum(pod.state is PodState.READY for pod in self.of_pool(pool))
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def begin(self, pod: Pod, *, warm: bool) -> None:
+        """Bind the pod to a node and start it; `warm` pods are ready at once (the state at time 0)."""
+        if pod.state is not PodState.ABSENT:
+            return
+        pod.state = PodState.WAITING
+        if self._bind(pod):
+            self._start(pod, delay_s=0.0, startup_s=0.0 if warm else self.services[pod.pool].startup)
+
+    def end(self, pod: Pod, what: str) -> None:
+        """The pod is taken away (scale-in)."""
+        self._stop(pod, Kind.POD_LOST, what)
+        self._unbind(pod)
+        pod.state = PodState.ABSENT
+
+    def oom_kill(self, pod: Pod) -> None:
+        """Memory reached the limit."""
+        self._crash(pod, Kind.OOM_KILL, f"{pod.limit_mib:.0f} MiB reached")
+
+    def crash(self, pod: Pod, what: str) -> None:
+        """The process dies by itself and is restarted in place."""
+        self._crash(pod, Kind.POD_LOST, what)
+
+    def restart(self, pod: Pod, what: str) -> None:
+        """Somebody replaces the pod: no back-off, and earlier crashes are forgotten."""
+        if pod.state is PodState.ABSENT:
+            return
+        self._stop(pod, Kind.POD_LOST, what)
+        pod.n_crashes = 0
+        if pod.node is None and not self._bind(pod):
+            return
+        self._start(pod, delay_s=0.0)
+
+    def hold(self, pod: Pod, reason: str, what: str) -> None:
+        """Keep the pod down until `release` with the same reason."""
+        if pod.state is PodState.ABSENT:
+            return
+        pod.holds.add(reason)
+        self._stop(pod, Kind.POD_LOST, what)
+
+    def release(self, pod: Pod, reason: str) -> None:
+        """Start the pod again if nothing else holds it."""
+        if reason not in pod.holds:
+            return
+        pod.holds.discard(reason)
+        self.try_start(pod)
+
+    def try_start(self, pod: Pod) -> None:
+        """Start a waiting pod if nothing keeps it down."""
+        if pod.state is not PodState.WAITING or pod.holds:
+            return
+        if pod.node is not None and not pod.node.is_up:
+            return
+        if pod.node is None and not self._bind(pod):
+            return
+        self._start(pod, delay_s=0.0)
+
+    def node_lost(self, node: Node, what: str) -> None:
+        """All pods of a node stop; after the eviction time they look for another one."""
+        lost = self.on_node(node)
+        for pod in lost:
+            self._stop(pod, Kind.POD_LOST, what)
+        eviction_s = self._context.scenario.regions[node.region].nodes.eviction
+
+        def evict() -> None:
+            for pod in lost:
+                if pod.node is node and not node.is_up and pod.state is PodState.WAITING:
+                    self._unbind(pod)
+                    self.try_start(pod)
+
+        self._context.after(eviction_s, evict)
+
+    def node_back(self, node: Node) -> None:
+        """Pods still bound to the node start; pods without a node may find room now."""
+        for pod in self.on_node(node):
+            self.try_start(pod)
+        self.place_waiting(node.region)
+
+    def place_waiting(self, region: str) -> None:
+        """Try again to place pods of a region that found no room."""
+        for pod in self.pods:
+            if pod.region == region and pod.state is PodState.WAITING and pod.node is None:
+                self.try_start(pod)
+
+    def set_limit(self, pod: Pod, limit_mib: float) -> bool:
+        """Give the pod another limit and restart it; False if no node has room for it."""
+        before = pod.limit_mib
+        if pod.node is not None:
+            pod.node.used_mib -= before
+            if pod.node.memory_mib - pod.node.used_mib < limit_mib:
+                other = self._find_room(pod, limit_mib)
+                if other is None:
+                    pod.node.used_mib += before
+                    return False
+                pod.node = other
+            pod.node.used_mib += limit_mib
+        pod.limit_mib = limit_mib
+        self.restart(pod, "rolled for a new memory limit")
+        return True
+
+    # -- memory ---------------------------------------------------------------------------------------
+
+    def refresh_memory(self, pod: Pod) -> None:
+        """Tell the data plane what a pod uses apart from its requests."""
+        spec = self.services[pod.pool].memory
+        if spec is None or pod.state is not PodState.READY:
+            return
+        now_s = self._context.now_s
+        pod.leaked_mib += pod.leak_rate * (now_s - pod.leak_at_s)
+        pod.leak_rate, pod.leak_at_s = spec.leak + sum(pod.added.leak.values()), now_s
+        grown_mib, growth_rate = pod.added.grown(now_s)
+        traffic = self._context.traffic
+        traffic.set_per_request(pod.row, spec.per_request * math.prod(pod.added.factor.values()))
+        traffic.set_memory(
+            pod.row,
+            limit_mib=pod.limit_mib,
+            used_mib=spec.base + grown_mib + pod.leaked_mib,
+            growth_mib_per_s=pod.leak_rate + growth_rate,
+        )
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _crash(self, pod: Pod, kind: Kind, what: str) -> None:
+        crash_loop = self.services[pod.pool].crash_loop
+        ran_s = self._context.now_s - pod.started_s
+        if pod.state is PodState.READY and ran_s >= crash_loop.reset:
+            pod.n_crashes = 0
+        self._stop(pod, kind, what)
+        pod.n_crashes += 1
+        self._start(pod, delay_s=backoff_s(crash_loop, pod.n_crashes))
+
+    def _stop(self, pod: Pod, kind: Kind, what: str) -> None:
+        was_ready = pod.state is PodState.READY
+        pod.generation += 1
+        if pod.state is not PodState.ABSENT:
+            pod.state = PodState.WAITING
+        if was_ready:
+            self._context.traffic.stop_pod(pod.row)
+            self._log(kind, pod, what)
+
+    def _start(self, pod: Pod, *, delay_s: float, startup_s: float | None = None) -> None:
+        if pod.holds or pod.node is None or not pod.node.is_up:
+            return
+        pod.state = PodState.STARTING
+        generation = pod.generation
+        wait_s = delay_s + (self.services[pod.pool].startup if startup_s is None else startup_s)
+        if wait_s == 0.0 and self._context.now_s == 0.0:
+            self._ready(pod)
+            return
+
+        def ready() -> None:
+            if pod.generation == generation and pod.state is PodState.STARTING:
+                self._ready(pod)
+
+        self._context.after(max(wait_s, 1e-3), ready)
+
+    def _ready(self, pod: Pod) -> None:
+        pod.state = PodState.READY
+        pod.started_s = pod.leak_at_s = self._context.now_s
+        pod.leaked_mib = pod.leak_rate = 0.0
+        level = float("inf")
+        if self.services[pod.pool].memory is not None:
+            level = self._context.draws.exponential(pod.name, "oom", pod.incarnation)
+        pod.incarnation += 1
+        self._context.traffic.start_pod(pod.row, oom_level=level)
+        self.refresh_memory(pod)
+        if self._context.now_s > 0.0:
+            self._log(Kind.POD_READY, pod, "")
+        for action in pod.on_ready:
+            action()
+        pod.on_ready.clear()
+
+    def _bind(self, pod: Pod) -> bool:
+        node = self._find_room(pod, pod.limit_mib)
+        if node is None:
+            return False
+        pod.node = node
+        node.used_mib += pod.limit_mib
+        return True
+
+    def _find_room(self, pod: Pod, limit_mib: float) -> Node | None:
+        siblings = [p.node for p in self.of_pool(pod.pool) if p is not pod and p.node is not None]
+        return self.topology.find_room(pod.region, limit_mib, siblings)
+
+    def _unbind(self, pod: Pod) -> None:
+        if pod.node is not None:
+            pod.node.used_mib -= pod.limit_mib
+            pod.node = None
+
+    def _log(self, kind: Kind, pod: Pod, what: str) -> None:
+        self._context.record(
+            kind,
+            what,
+            region=pod.region,
+            zone=pod.node.zone_name if pod.node is not None else "",
+            node=pod.node.name if pod.node is not None else "",
+            service=pod.service,
+            pod=pod.name,
+        )

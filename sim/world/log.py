@@ -1,0 +1,121 @@
+"""The event log of one trial: what happened, as typed records, and what was integrated meanwhile.
+
+Everything a measure, a report or a replay says comes from here. The log knows nothing of SimPy or of the
+kernel, so that `measures` can be pure functions of it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Kind(StrEnum):
+    """What a record says happened."""
+
+    FAULT = "fault"  # a fault became active (`fault` is its occurrence, `hits` the pools it hits directly)
+    REPAIR = "repair"  # that occurrence ended
+    OOM_KILL = "oom_kill"
+    POD_LOST = "pod_lost"  # a pod stopped serving for any other reason (crash, node, zone, region, roll-out)
+    POD_READY = "pod_ready"
+    POD_ADDED = "pod_added"  # scale-out: a pod that was not placed at the start
+    NODE_READY = "node_ready"
+    POOL_FAILED = "pool_failed"  # serves less than the objective's share of what it is offered
+    POOL_RECOVERED = "pool_recovered"
+    SLI_BELOW = "sli_below"  # a population's success fell below the objective's threshold
+    SLI_ABOVE = "sli_above"
+    DETECTED = "detected"
+    ACKNOWLEDGED = "acknowledged"
+    DIAGNOSED = "diagnosed"
+    ACTION = "action"  # a step of the runbook begins (`value`: 1 right, 0 wrong, nan unknown)
+    ACTION_DONE = "action_done"
+    CLOSED = "closed"  # the people on call see that it is over
+    FAILOVER = "failover"
+    FAILOVER_FAILED = "failover_failed"
+    FAILBACK = "failback"  # one stage; `value` is the share of the load that is home again
+    BREAKER = "breaker"  # `what` says open, half-open or closed
+    DEPLOYMENT = "deployment"
+    DR_TEST = "dr_test"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that happened. Names that do not apply are empty; numbers that do not apply are NaN."""
+
+    at_s: float
+    kind: Kind
+    what: str = ""
+    region: str = ""
+    zone: str = ""
+    node: str = ""
+    service: str = ""
+    pod: str = ""
+    fault: str = ""
+    """Occurrence, `NAME#K@ELEMENT`; `NAME` is the key of the fault in the scenario."""
+    population: str = ""
+    hits: tuple[str, ...] = ()
+    """Pools (`region/service`) hit directly by a fault."""
+    value: float = float("nan")
+    totals: tuple[float, ...] = ()
+    """SLI_BELOW and SLI_ABOVE: the population's totals at that moment, in the order of TOTALS."""
+
+
+TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider")
+"""Integrals per population since the start: user requests (first attempts) offered; requests that ended usable;
+attempts; first attempts that ended usable; usable weighted by the quality of what answered; attempts answered by
+the other provider."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Curves of a kept trial at the kernel's own steps; all arrays have `n` rows."""
+
+    at_s: Floats
+    """(n,) seconds since the start."""
+    demand_per_s: Floats
+    """(n, n_populations) user requests."""
+    success: Floats
+    """(n, n_populations) share of first attempts that end usable."""
+    attempts_per_s: Floats
+    """(n, n_populations)"""
+    ready: Floats
+    """(n, n_pools) ready pods."""
+    in_flight: Floats
+    """(n, n_pools) requests inside, over all pods."""
+    memory_mib: Floats
+    """(n, n_pools) mean memory of the fullest ready pod; NaN with no pod ready or no limit."""
+    memory_limit_mib: Floats
+    """(n, n_pools) its limit."""
+    served_share: Floats
+    """(n, n_pools) share of what the pool is offered that it serves."""
+
+
+@dataclass
+class TrialRecord:
+    """All that is known of one trial."""
+
+    architecture: str
+    trial: int
+    seed: int
+    start: datetime
+    horizon_s: float
+    populations: tuple[str, ...]
+    pools: tuple[str, ...]
+    """`region/service`, in the order of the trace's columns."""
+    records: list[Record] = field(default_factory=list)
+    totals: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """(n_populations, len(TOTALS)) at the horizon."""
+    month_start_s: Floats = field(default_factory=lambda: np.zeros(0))
+    """(n_months,) starts of the calendar months (UTC) that the horizon touches, the first clipped to 0."""
+    month_totals: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """(n_months, n_populations, len(TOTALS)) integrals within each month."""
+    node_hours: dict[str, float] = field(default_factory=dict)
+    """By region, standby and scale-out included."""
+    pod_hours: dict[str, float] = field(default_factory=dict)
+    """By service, all regions."""
+    trace: Trace | None = None

@@ -1,0 +1,90 @@
+"""What the log needs to know of the data plane: users' success, failing pools, calendar months."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from sim.traffic.engine import Traffic
+from sim.traffic.layout import GUARD_SERVED, GUARD_SUCCESS, N_TOTALS, Floats
+from sim.world.context import Context
+from sim.world.log import Kind, Trace
+
+
+class Observers:
+    """Guards whose crossings are recorded, and the totals at the ends of the months."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        names, objectives = context.traffic.names, context.scenario.objectives
+        for group, name in enumerate(names.populations):
+            context.watch(
+                GUARD_SUCCESS,
+                group,
+                objectives.availability.threshold,
+                lambda below, g=group, n=name: self._success_crossed(g, n, below),  # type: ignore[misc]
+            )
+        for pool, (region, service) in enumerate(names.pools):
+            context.watch(
+                GUARD_SERVED,
+                pool,
+                objectives.cascade_below,
+                lambda below, r=region, s=service: self._served_crossed(r, s, below),  # type: ignore[misc]
+            )
+        self.month_start_s = month_starts(context.scenario.start, context.scenario.horizon)
+        self._at_month_ends: list[Floats] = []
+        for start_s in self.month_start_s[1:]:
+            context.after(float(start_s), self._month_ends)
+
+    def month_totals(self) -> Floats:
+        """(n_months, n_populations, N_TOTALS) integrals within each month; call it at the horizon, once."""
+        self._month_ends()
+        return np.diff(np.array([np.zeros_like(self._at_month_ends[0]), *self._at_month_ends]), axis=0)
+
+    def _month_ends(self) -> None:
+        self._at_month_ends.append(totals_of(self._context.traffic))
+
+    def _success_crossed(self, group: int, name: str, below: bool) -> None:
+        kind = Kind.SLI_BELOW if below else Kind.SLI_ABOVE
+        traffic = self._context.traffic
+        self._context.record(kind, population=name, value=traffic.success(group), totals=traffic.totals(group))
+
+    def _served_crossed(self, region: str, service: str, below: bool) -> None:
+        kind = Kind.POOL_FAILED if below else Kind.POOL_RECOVERED
+        self._context.record(kind, region=region, service=service)
+
+
+def totals_of(traffic: Traffic) -> Floats:
+    """(n_populations, N_TOTALS) integrals since the start."""
+    at = traffic.layout.totals
+    return traffic.state[at:].reshape(len(traffic.names.populations), N_TOTALS).copy()
+
+
+def month_starts(start: datetime, horizon_s: float) -> Floats:
+    """Starts (s) of the calendar months (UTC) that the horizon touches; the first one is 0."""
+    starts = [0.0]
+    year, month = start.year, start.month
+    while True:
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        at_s = (datetime(year, month, 1, tzinfo=UTC) - start).total_seconds()
+        if at_s >= horizon_s:
+            return np.array(starts)
+        starts.append(at_s)
+
+
+def trace_of(traffic: Traffic) -> Trace:
+    """The recorded rows by name."""
+    rows = traffic.trace()
+    n_groups, n_pools = len(traffic.names.populations), len(traffic.names.pools)
+    groups = rows[:, 1 : 1 + 3 * n_groups].reshape(-1, n_groups, 3)
+    pools = rows[:, 1 + 3 * n_groups :].reshape(-1, n_pools, 5)
+    return Trace(
+        at_s=rows[:, 0],
+        demand_per_s=groups[:, :, 0],
+        success=groups[:, :, 1],
+        attempts_per_s=groups[:, :, 2],
+        ready=pools[:, :, 0],
+        in_flight=pools[:, :, 1],
+        memory_mib=pools[:, :, 2],
+        memory_limit_mib=pools[:, :, 3],
+        served_share=pools[:, :, 4],
+    )

@@ -1,0 +1,160 @@
+"""One trial: the parts wired together, and the master loop that joins the two planes.
+
+The control plane is a SimPy environment; the data plane is advanced lazily to its next event, or to the
+first threshold on the way there. Nothing is rolled back, interrupted or polled.
+"""
+
+import math
+from collections import OrderedDict
+
+from sim.errors import RunError
+from sim.randomness import Draws
+from sim.scenario.schema import Scenario
+from sim.traffic.assemble import Blueprint, assemble
+from sim.traffic.engine import Traffic
+from sim.traffic.layout import OOM, REACHED
+from sim.world.actions import Actions
+from sim.world.breakers import Breakers
+from sim.world.conditions import Conditions
+from sim.world.context import Context
+from sim.world.effects import Effects
+from sim.world.failover import Controller
+from sim.world.faults import Faults
+from sim.world.fleet import Fleet
+from sim.world.log import TrialRecord
+from sim.world.meter import Meter
+from sim.world.observers import Observers, totals_of, trace_of
+from sim.world.operations import OnCall
+from sim.world.providers import provider_outages
+from sim.world.standby import Standby
+from sim.world.topology import Topology
+
+TRACE_EVERY_S = 10.0
+_CROSSINGS_AT_ONCE = 10_000
+"""More crossings than this without time passing are a fault of the model (Zeno), not of the system."""
+
+_blueprints: OrderedDict[int, tuple[Scenario, Blueprint]] = OrderedDict()
+
+
+def run_trial(scenario: Scenario, architecture: str, trial: int, *, keep: bool = False) -> TrialRecord:
+    """Simulate one trial.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The resolved architecture; its `seed` is the root of all draws.
+    architecture : str
+        Its name; it labels the record and changes nothing else, so that designs meet the same faults.
+    trial : int
+        Number of the trial, >= 0. A trial run alone equals the same trial of a run, bit by bit.
+    keep : bool
+        Record curves as well (`TrialRecord.trace`); recording changes no result.
+
+    Returns
+    -------
+    TrialRecord
+        Event log and integrals.
+
+    Raises
+    ------
+    RunError
+        If an element changes state without time passing (an endless loop), by its name.
+    """
+    return Trial(scenario, architecture, trial, keep=keep).run()
+
+
+class Trial:
+    """One trial, ready to run."""
+
+    def __init__(self, scenario: Scenario, architecture: str, trial: int, *, keep: bool = False) -> None:
+        self._architecture = architecture
+        self._trial = trial
+        self._keep = keep
+        self.traffic = Traffic(
+            _blueprint(scenario),
+            tolerance=scenario.model.tolerance,
+            trace_every_s=TRACE_EVERY_S if keep else math.inf,
+        )
+        self.context = Context(scenario, Draws(scenario.seed, trial), self.traffic)
+        self.fleet = Fleet(self.context, Topology(scenario))
+        meter = Meter(self.context)
+        standby = Standby(self.context, self.fleet, meter)
+        for pod in self.fleet.pods:
+            if pod.placed and not standby.sleeps(pod.region):
+                self.fleet.begin(pod, warm=True)
+        standby.count()
+        conditions = Conditions(self.context)
+        self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
+        groups = range(len(self.traffic.names.populations))
+        self.controllers = [Controller(self.context, self.fleet, group, standby) for group in groups]
+        Breakers(self.context)
+        provider_outages(self.context, conditions)
+        if scenario.operations is not None:
+            actions = Actions(self.context, self.fleet, self.faults, self.controllers, standby)
+            OnCall(self.context, scenario.operations, self.faults, self.controllers, actions)
+        self._observers = Observers(self.context)
+        self._meter = meter
+
+    def run(self) -> TrialRecord:
+        """The master loop, from 0 to the horizon."""
+        context, traffic, env = self.context, self.traffic, self.context.env
+        end_s = context.scenario.horizon
+        crossings, last_s = 0, -1.0
+        while True:
+            next_s = min(env.peek(), end_s)
+            code, index = traffic.advance(next_s)
+            if code == REACHED:
+                if next_s >= end_s:
+                    break
+                env.step()
+                continue
+            crossings = crossings + 1 if traffic.now_s == last_s else 0
+            last_s = traffic.now_s
+            if crossings > _CROSSINGS_AT_ONCE:
+                raise RunError(self._stuck(code, index))
+            if code == OOM:
+                pod = self.fleet.pods[index]
+                context.at_crossing(lambda pod=pod: self.fleet.oom_kill(pod))  # type: ignore[misc]
+            else:
+                context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
+            env.step()
+        return self._record(end_s)
+
+    def _record(self, end_s: float) -> TrialRecord:
+        context, traffic = self.context, self.traffic
+        return TrialRecord(
+            architecture=self._architecture,
+            trial=self._trial,
+            seed=context.scenario.seed,
+            start=context.scenario.start,
+            horizon_s=end_s,
+            populations=traffic.names.populations,
+            pools=tuple(f"{region}/{service}" for region, service in traffic.names.pools),
+            records=context.records,
+            totals=totals_of(traffic),
+            month_start_s=self._observers.month_start_s,
+            month_totals=self._observers.month_totals(),
+            node_hours=self._meter.hours("node"),
+            pod_hours=self._meter.hours("pod"),
+            trace=trace_of(traffic) if self._keep else None,
+        )
+
+    def _stuck(self, code: int, index: int) -> str:
+        what = self.fleet.pods[index].name if code == OOM else f"guard {index}"
+        return (
+            f"trial {self._trial} of {self._architecture} is stuck at {self.traffic.now_s:.3f} s: {what} changes state "
+            "without time passing. Please report this with the scenario file; as a way round, give its pods a startup "
+            "time or raise model.tolerance"
+        )
+
+
+def _blueprint(scenario: Scenario) -> Blueprint:
+    """Network of a scenario, made once per process: a year's demand curve takes longer than a quiet trial."""
+    known = _blueprints.get(id(scenario))
+    if known is not None and known[0] is scenario:
+        return known[1]
+    blueprint = assemble(scenario)
+    _blueprints[id(scenario)] = (scenario, blueprint)
+    if len(_blueprints) > 64:
+        _blueprints.popitem(last=False)
+    return blueprint

@@ -1,0 +1,158 @@
+"""The documents of `-o json`: their exact keys and types, and nothing else on stdout."""
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from small_study import fake_trial, write_scenario
+from typer.testing import CliRunner
+
+import sim.commands.replay
+import sim.commands.run
+from sim.cli import app
+from sim.commands.documents import estimate_document
+from sim.estimate import Estimate
+from sim.study import run_experiment
+from sim.study.replay import replay_trial
+
+NUMBER = {"type": ["number", "null"]}
+TEXT = {"type": "string"}
+TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}
+TIME_OR_NULL = {"anyOf": [TIME, {"type": "null"}]}
+
+
+def exactly(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def map_of(values: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
+
+
+ESTIMATE = exactly(mean=NUMBER, low=NUMBER, high=NUMBER, confidence={"type": "number"}, n={"type": "integer"})
+RUN = exactly(
+    architectures=map_of(map_of(ESTIMATE)),
+    differences=map_of(map_of(ESTIMATE)),
+    warnings={"type": "array", "items": TEXT, "minItems": 3},
+    run=TEXT,
+)
+OUTAGE = exactly(
+    start=TIME,
+    detected=TIME_OR_NULL,
+    end=TIME_OR_NULL,
+    duration_s=NUMBER,
+    cause=TEXT,
+    population=TEXT,
+    censored={"type": "boolean"},
+    cascade=exactly(size={"type": "integer"}, depth={"type": "integer"}, cross_region={"type": "boolean"}),
+    phases=map_of(NUMBER),
+)
+EVENT = exactly(
+    at=TIME, at_s={"type": "number"}, kind=TEXT, region=TEXT, zone=TEXT, node=TEXT, service=TEXT, pod=TEXT, what=TEXT
+)
+REPLAY = exactly(
+    architecture=TEXT,
+    trial={"type": "integer"},
+    seed={"type": "integer"},
+    start=TIME,
+    horizon_s={"type": "number"},
+    availability_time=NUMBER,
+    availability_requests=NUMBER,
+    outages={"type": "array", "items": OUTAGE},
+    events={"type": "array", "items": EVENT},
+)
+VALIDATE = exactly(
+    valid={"type": "boolean"},
+    issues={
+        "type": "array",
+        "items": exactly(file=TEXT, line={"type": "integer"}, column={"type": "integer"}, path=TEXT, message=TEXT),
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sim.commands.run, "run_experiment", partial(run_experiment, trial_function=fake_trial))
+    monkeypatch.setattr(sim.commands.replay, "replay_trial", partial(replay_trial, trial_function=fake_trial))
+
+
+def refuse_constant(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def document(*arguments: str, exit_code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [*arguments, "-o", "json"])
+    assert result.exit_code == exit_code, result.output
+    return json.loads(result.stdout, parse_constant=refuse_constant)
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_run_and_compare(tmp_path: Path, command: str):
+    found = document(command, str(write_scenario(tmp_path)), "-n", "4", "--workers", "1", "--no-report")
+    jsonschema.validate(found, RUN)
+    assert list(found["architectures"]) == (["single"] if command == "run" else ["single", "double"])
+    assert list(found["differences"]) == ([] if command == "run" else ["double - single"])
+    assert Path(found["run"], "run.json").exists()
+    for mine in found["architectures"].values():
+        for estimate in mine.values():
+            assert estimate["n"] == 4
+            assert estimate["confidence"] == 0.95
+            assert estimate["low"] <= estimate["mean"]
+
+
+def test_infinities_and_nan_are_null():
+    estimate = estimate_document(Estimate(0.0, -math.inf, math.inf, 0.95, 3))
+    assert estimate == {"mean": 0.0, "low": None, "high": None, "confidence": 0.95, "n": 3}
+
+
+def test_a_failed_gate_still_gives_one_document(tmp_path: Path):
+    arguments = (
+        "run",
+        str(write_scenario(tmp_path)),
+        "--workers",
+        "1",
+        "--no-report",
+        "--fail-under",
+        "availability>=99.9999%",
+    )
+    jsonschema.validate(document(*arguments, exit_code=1), RUN)
+
+
+def test_replay(tmp_path: Path):
+    found = document("replay", str(write_scenario(tmp_path)), "--trial", "2", "--no-report")
+    jsonschema.validate(found, REPLAY)
+    kinds = [event["kind"] for event in found["events"]]
+    assert {"fault", "repair", "oom_kill", "outage_start", "outage_end"} <= set(kinds)
+    assert kinds.count("outage_start") == len(found["outages"]) > 0
+    times = [event["at_s"] for event in found["events"]]
+    assert times == sorted(times)
+    assert set(found["outages"][0]["phases"]) == {
+        "detection_s", "acknowledgement_s", "diagnosis_s", "wrong_turns_s", "remedy_s", "drain_s"
+    }  # fmt: skip
+    assert found["outages"][0]["phases"]["detection_s"] == 60.0
+    assert found["outages"][0]["phases"]["drain_s"] is None
+
+
+def test_times_are_utc(tmp_path: Path):
+    found = document("replay", str(write_scenario(tmp_path)), "--trial", "2", "--no-report")
+    event = found["events"][0]
+    expected = np.datetime64("2026-01-01T00:00:00.000") + np.timedelta64(round(event["at_s"] * 1000), "ms")
+    assert abs((np.datetime64(event["at"][:-1]) - expected) / np.timedelta64(1, "ms")) <= 1
+
+
+def test_validate(tmp_path: Path):
+    good = write_scenario(tmp_path)
+    found = document("validate", str(good))
+    jsonschema.validate(found, VALIDATE)
+    assert found["valid"] is True
+    (tmp_path / "bad.yaml").write_text("name: x\nregoins: {}\n")
+    found = document("validate", str(tmp_path / "bad.yaml"), exit_code=2)
+    jsonschema.validate(found, VALIDATE)
+    assert found["valid"] is False
+    assert any(issue["line"] == 2 for issue in found["issues"])

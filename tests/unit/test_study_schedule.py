@@ -1,0 +1,44 @@
+"""Every open trial is handed out exactly once, in tasks of one architecture."""
+
+import pytest
+
+from sim.study.schedule import MOST_TRIALS_PER_TASK, Schedule
+from sim.study.work import Task
+
+
+def drain(schedule: Schedule, took_s: float = 0.01) -> list[Task]:
+    tasks = []
+    while (task := schedule.next_task()) is not None:
+        schedule.learn(task, took_s)
+        tasks.append(task)
+    return tasks
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3, 1000])
+def test_hands_out_exactly_what_is_not_done(chunk: int | None):
+    done = {"a": {0, 1, 5}, "b": set(range(10))}
+    tasks = drain(Schedule(["a", "b", "c"], 10, done=done, chunk=chunk))
+    handed = sorted((task.architecture, trial) for task in tasks for trial in task.trials)
+    assert handed == [("a", t) for t in (2, 3, 4, 6, 7, 8, 9)] + [("c", t) for t in range(10)]
+
+
+def test_the_architecture_that_lags_behind_comes_next():
+    order = [(task.architecture, task.first) for task in drain(Schedule(["a", "b"], 4, done={}, chunk=2))]
+    assert order == [("a", 0), ("b", 0), ("a", 2), ("b", 2)]
+
+
+def test_tasks_grow_to_about_a_second():
+    schedule = Schedule(["a"], 1000, done={}, chunk=None)
+    first = schedule.next_task()
+    assert first == Task("a", 0, 1)
+    schedule.learn(first, took_s=0.02)
+    assert schedule.next_task() == Task("a", 1, 50)
+
+
+def test_a_task_of_instant_trials_is_still_bounded():
+    schedule = Schedule(["a"], 100_000, done={}, chunk=None)
+    schedule.learn(schedule.next_task() or Task("a", 0, 1), took_s=0.0)
+    second = schedule.next_task()
+    assert second is not None
+    assert second.count == MOST_TRIALS_PER_TASK
+    assert schedule.n_open == 100_000 - 1 - MOST_TRIALS_PER_TASK

@@ -1,0 +1,161 @@
+"""Regenerate the reference answers that README and documents quote, and the passages that quote them.
+
+`python tools/reference_results.py` runs the packaged experiments, writes `results/reference/NAME.json`, and fills every
+`<!-- generated:NAME -->` ... `<!-- /generated -->` passage of the documents. `--documents` does only the latter.
+Numbers in prose come from here, never from a keyboard; `tests/examples/test_reference.py` holds the two together.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "results" / "reference"
+PASSAGE = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+DIGITS = 6
+"""Significant digits kept: fewer than differ between machines, more than any sentence quotes."""
+
+DAY = "sweden_central.yaml"
+COMPARISON = "single_vs_multi_region.yaml"
+
+
+def documents() -> list[Path]:
+    """Files that may quote reference answers."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def rounded(value: Any) -> Any:
+    """The document with every float at DIGITS significant digits, so that machines agree."""
+    if isinstance(value, float):
+        return value if value == 0 or not math.isfinite(value) else float(f"{value:.{DIGITS - 1}e}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return value
+
+
+def day_document() -> dict[str, Any]:
+    """The replayed day, without its events."""
+    import sim
+    from sim.commands.documents import replay_document
+
+    experiment = sim.load(ROOT / "experiments" / DAY)
+    replays = {}
+    for name in experiment.scenarios:
+        replay = sim.replay(experiment, name)
+        document = replay_document(replay)
+        del document["events"]
+        replays[name] = document | {"oom_kills": int(replay.tables["trials"]["oom_kills"][0])}
+    return {"experiment": experiment.name, "file": DAY, "replays": replays}
+
+
+def comparison_document() -> dict[str, Any]:
+    """Every architecture of the comparison."""
+    import sim
+    from sim.commands.documents import result_document
+
+    result = sim.compare(ROOT / "experiments" / COMPARISON)
+    document = result_document(result)
+    del document["run"], document["warnings"]
+    head = {"experiment": result.experiment.name, "file": COMPARISON, "trials": result.meta["trials_asked"]}
+    return head | {"seed": result.meta["seed"]} | document
+
+
+SOURCES: dict[str, Callable[[], dict[str, Any]]] = {"day": day_document, "comparison": comparison_document}
+
+
+def render_day(reference: dict[str, Any]) -> str:
+    """The day in every architecture, as a table."""
+    lines = [
+        "| architecture | down from (UTC) | until | minutes down | requests served | OOM kills |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, replay in reference["replays"].items():
+        outages = replay["outages"]
+        start = min((outage["start"] for outage in outages), default=None)
+        end = max((outage["end"] or "" for outage in outages), default=None)
+        minutes = sum(outage["duration_s"] for outage in outages) / 60
+        cells = [name, clock(start), clock(end), f"{minutes:.0f}", percent(replay["availability_requests"], 1)]
+        lines.append("| " + " | ".join([*cells, str(replay["oom_kills"])]) + " |")
+    return "\n".join(lines)
+
+
+def render_comparison(reference: dict[str, Any]) -> str:
+    """The compared architectures with intervals, as a table."""
+    lines = [
+        f"{reference['trials']} trials of a year each, seed {reference['seed']}, 95 % intervals.",
+        "",
+        "| architecture | availability by time | downtime, h per year | a cascade in a year | total cost per year |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in reference["architectures"].items():
+        cells = [
+            name,
+            interval(found["availability_time"], lambda v: percent(v, 3)),
+            interval(found["downtime_h_per_year"], lambda v: f"{v:.3g}"),
+            interval(found["cascade_year_prob"], lambda v: percent(v, 1)),
+            interval(found["total_cost_per_year"], lambda v: f"{v:,.0f}") if "total_cost_per_year" in found else "-",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "sweden-central-day": ("day", render_day),
+    "single-vs-multi-region": ("comparison", render_comparison),
+}
+"""Passage -> reference answer and how it is written."""
+
+
+def clock(text: str | None) -> str:
+    """`2026-01-27T09:00:03.000Z` -> `09:00`; `-` for none."""
+    return text[11:16] if text else "-"
+
+
+def percent(share: float | None, digits: int) -> str:
+    """A share in per cent; `-` for none."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def interval(estimate: dict[str, Any], write: Callable[[float], str]) -> str:
+    """`mean [low, high]`; an end without bound is shown as `...`."""
+    low, high = (write(estimate[end]) if estimate[end] is not None else "..." for end in ("low", "high"))
+    return f"{write(estimate['mean'])} [{low}, {high}]"
+
+
+def passage(name: str) -> str:
+    """The text of a passage; raises KeyError for an unknown name, FileNotFoundError without its reference answer."""
+    source, render = RENDERERS[name]
+    return render(json.loads((REFERENCE / f"{source}.json").read_text(encoding="utf-8")))
+
+
+def filled(text: str) -> str:
+    """A document with every passage as it must be."""
+    return PASSAGE.sub(lambda found: f"{found[1]}{passage(found['name'])}\n{found[3]}", text)
+
+
+def main(arguments: list[str]) -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--documents", action="store_true", help="only fill the documents from the stored answers")
+    if not parser.parse_args(arguments).documents:
+        REFERENCE.mkdir(parents=True, exist_ok=True)
+        for name, run in SOURCES.items():
+            text = json.dumps(rounded(run()), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+            (REFERENCE / f"{name}.json").write_text(text, encoding="utf-8")
+            print(f"{REFERENCE.relative_to(ROOT) / name}.json")
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        if (new := filled(text)) != text:
+            path.write_text(new, encoding="utf-8")
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
