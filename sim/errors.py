@@ -81,9 +81,11 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
     return f"; did you mean {folded[close[0]]}?" if close else ""
 
 
-def listed(choices: Iterable[object], *, most: int = 12) -> str:
-    """`a, b or c` of the choices, cut after `most`; `nothing` if there are none."""
+def listed(choices: Iterable[object], *, most: int = 12, joint: str = "") -> str:
+    """`a, b or c` of the choices (or with `joint` between them), cut after `most`; `nothing` if there are none."""
     words = [str(choice) for choice in choices]
     if len(words) > most:
-        return f"{', '.join(words[:most])} ... ({len(words)} in all)"
+        return f"{(joint or ', ').join(words[:most])} ... ({len(words)} in all)"
+    if joint:
+        return joint.join(words)
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"

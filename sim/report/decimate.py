@@ -47,10 +47,21 @@ def envelope(x: Floats, y: Floats, bins: int = BINS) -> tuple[Floats, Floats]:
 
 
 def steps(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Points of a step line (constant until the next point): only where the value changes, and the ends."""
+    """Points of a step line (constant until the next point): where the value changes, before a gap, and the ends."""
     if len(x) < 3:
         return x, y
-    same = (y[1:] == y[:-1]) | (np.isnan(y[1:]) & np.isnan(y[:-1]))
+    missing = np.isnan(y)
+    same = (y[1:] == y[:-1]) | (missing[1:] & missing[:-1])
     keep = np.concatenate([[True], ~same])
+    keep[:-1] |= missing[1:] & ~missing[:-1]  # else the step before a gap would have no end
     keep[-1] = True
     return x[keep], y[keep]
+
+
+def held(y: Floats) -> Floats:
+    """The line with each gap filled by the value before it (the first gap by the value after it)."""
+    known = np.flatnonzero(np.isfinite(y))
+    if len(known) == 0:
+        return y
+    before = np.searchsorted(known, np.arange(len(y)), side="right") - 1
+    return np.asarray(y[known[np.maximum(before, 0)]], dtype=np.float64)

@@ -67,7 +67,12 @@ def stack_panel(result: RunResult, currency: str) -> Panel | None:
     )
     table = Table("Cost per year, mean [interval]", ("Design", *(part.name for part in used), "total"), rows)
     return Panel(
-        "cost-stack", title, "Stacked yearly cost. " + " ".join(f"{r[0]}: total {r[-1]}." for r in rows), figure, table
+        "cost-stack",
+        title,
+        "Stacked yearly cost. " + " ".join(f"{r[0]}: total {r[-1]}." for r in rows),
+        figure,
+        table,
+        ("Intervals that leave the axis are in the table.",),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sim.report.decimate import BINS, envelope, steps
+from sim.report.decimate import BINS, envelope, held, steps
 from sim.report.incident import CONTROLLERS, OPERATORS, Window, clock, fault_spans, label, within
 from sim.report.inputs import Floats
 from sim.report.panel import Panel, Table
@@ -180,7 +180,10 @@ def _pool(figure: go.Figure, record: TrialRecord, pool: str, window: Window, row
     known = bool(np.isfinite(trace.memory_limit_mib[rows, column]).any())
     text = f"<b>{safe(pool)}</b>: pods ready (green, right)"
     if known:
-        memory, limit = envelope(at, trace.memory_mib[rows, column]), steps(at, trace.memory_limit_mib[rows, column])
+        memory, limit = (
+            envelope(at, trace.memory_mib[rows, column]),
+            steps(at, held(trace.memory_limit_mib[rows, column])),
+        )
         hover = "%{y:.4~r} MiB<extra></extra>"
         figure.add_scatter(**_line(record, *memory, BLUE), hovertemplate=hover, secondary_y=False, **axes)
         figure.add_scatter(
@@ -241,6 +244,8 @@ def _events(figure: go.Figure, record: TrialRecord, window: Window, row: int) ->
         figure.add_hline(y=border, line={"color": "#c9c9c9", "width": 1}, row=row, col=1)
     causes = sorted({fault.fault.split("#")[0] for _, _, fault in fault_spans(record.records, window)})
     figure.layout.annotations[row - 1].text = f"<b>what happened</b>; faults: {safe(joined(causes, 4))}"
+    if pods:
+        figure.layout.annotations[row - 1].text += "; orange ticks: pods lost otherwise"
 
 
 def _thinned(at_s: Floats, window: Window) -> Floats:

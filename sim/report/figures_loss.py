@@ -73,9 +73,10 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
     window = window_text(next(iter(result.experiment.scenarios.values())).horizon)
     figure = _figure(losses, f"{noun} in {window} ({currency or 'hours'}, log scale)", level)
     n = min(len(v) for v in losses.values())
-    tail = {a: _quantile(v, 0.1) for a, v in losses.items()}
+    odds, words_of = (0.1, "ten") if n >= 10 else (0.5, "two")
+    tail = {a: _quantile(v, odds) for a, v in losses.items()}
     worst, best = max(tail, key=lambda a: tail[a]), min(tail, key=lambda a: tail[a])
-    every = "One year in ten" if window == "1 year" else f"One trial ({window}) in ten"
+    every = f"One year in {words_of}" if window == "1 year" else f"One trial ({window}) in {words_of}"
     title = f"{every} has {number(tail[worst], unit, currency)} of {noun} or more with {worst}"
     if unit == "money":
         title = f"{every}, outages cost {number(tail[worst], unit, currency)} or more with {worst}"
@@ -85,7 +86,7 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
         key,
         title,
         f"Loss exceedance curves of the {noun} of a trial. "
-        + " ".join(f"{a}: one in ten at least {number(tail[a], unit, currency)}." for a in losses),
+        + " ".join(f"{a}: one in {words_of} at least {number(tail[a], unit, currency)}." for a in losses),
         figure,
         _table(losses, words, level),
         (

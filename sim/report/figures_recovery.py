@@ -67,7 +67,8 @@ def recovery_panel(result: RunResult) -> Panel | None:
         Table("Mean time to recover of noticed outages, by phase [interval]", columns, rows),
         (
             "Outages that nobody noticed before they ended are left out (counted in the table), as are those still "
-            "open at the end of a trial. A phase that an outage did not reach counts as zero.",
+            "open at the end of a trial. A phase that an outage did not reach counts as zero. "
+            "Intervals that leave the axis are in the table.",
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import plotly.graph_objects as go
 
@@ -23,6 +23,8 @@ class Part:
     """Plotly's fill pattern, the second cue beside the colour."""
 
 
+REACH: Final = 3.0
+"""The axis of stacked bars ends at so many times the longest bar: an interval of few events must not hide the bars."""
 Bars = tuple[Part, Sequence[float], Sequence[str]]
 """A part with its lengths in the axis' unit, one per bar, and what each says when pointed at."""
 
@@ -90,6 +92,8 @@ def stacked_bars(
         error_x=error_bars(totals, scale=scale),
         hoverinfo="x",
     )
-    figure.update_xaxes(rangemode="tozero")
+    longest = max(total.mean for total in totals)
+    reach = min(max(drawn(total)[1] for total in totals), REACH * longest)
+    figure.update_xaxes(range=[0.0, 1.05 * max(reach, longest) * scale or 1.0])
     figure.update_yaxes(autorange="reversed")
     return figure

@@ -10,7 +10,7 @@ from sim.report.page import Page, Section
 from sim.report.panel import Table
 from sim.report.text import duration, moment, number, window_text
 from sim.study.timeline import TimelineEvent, condensed
-from sim.world.log import TrialRecord
+from sim.world.log import Kind, TrialRecord
 
 WHOLE_MAX_S: Final = 3 * 86400.0
 """Up to this long a trial is drawn whole; else its most costly outages."""
@@ -114,10 +114,10 @@ def outage_table(record: TrialRecord, outages: Columns, currency: str) -> Table:
 
 
 def event_table(record: TrialRecord) -> Table:
-    """The event log with runs of like pod events joined."""
+    """The event log with runs of like events joined."""
     events = [
         TimelineEvent(
-            r.at_s, NAMES[r.kind], r.region, r.zone, r.node, r.service, r.pod, r.what or r.fault or r.population
+            r.at_s, r.kind.value, r.region, r.zone, r.node, r.service, r.pod, r.what or r.fault or r.population
         )
         for r in record.records
     ]
@@ -126,10 +126,12 @@ def event_table(record: TrialRecord) -> Table:
     for event, count, last_s in lines[:EVENTS_MAX]:
         place = event.pod or event.node or event.zone or "-"
         run = f"{count:,} times until {clock(record, last_s)}" if count > 1 else event.what or "-"
-        rows.append((clock(record, event.at_s), event.kind, event.region or "-", event.service or "-", place, run))
+        rows.append(
+            (clock(record, event.at_s), NAMES[Kind(event.kind)], event.region or "-", event.service or "-", place, run)
+        )
     cut = f", the first {EVENTS_MAX:,} of {len(lines):,} lines" if len(lines) > EVENTS_MAX else ""
     return Table(
-        f"Events (UTC){cut}; runs of like pod events are joined",
+        f"Events (UTC){cut}; like events of pods and pools are joined until something else happens",
         ("Time", "Kind", "Region", "Service", "Element", "What"),
         tuple(rows),
         words=True,

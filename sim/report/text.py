@@ -53,6 +53,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "cascades_per_fault": Measure(
         "Cascades per fault", "expected cascades per fault of any kind, over {window}", "ratio"
     ),
+    "cascades_per_year": Measure("Cascades", "expected cascades per year, whatever began them", "count"),
     "cascade_year_prob": Measure("A year with a cascade", "probability of at least one cascade in a year", "share"),
     "cross_region_cascade_year_prob": Measure(
         "A year with a cascade into another region",
@@ -117,8 +118,9 @@ def decimals_of(estimate: Estimate) -> int | None:
 
 def rounded(value: float, unit: Unit, currency: str, decimals: int | None) -> str:
     """One value rounded to so many decimals of the internal unit; three significant digits without any."""
-    if decimals is None or not math.isfinite(value):
-        return number(value, unit, currency)
+    is_cut = unit == "share" and 0 < value < 1 and decimals is not None and round(value, decimals) in (0.0, 1.0)
+    if decimals is None or not math.isfinite(value) or is_cut:
+        return number(value, unit, currency)  # nearly certain is not certain
     return number(round(value, decimals), unit, currency, digits=15)
 
 

@@ -5,6 +5,7 @@ Every function takes a valid scenario and yields findings by path. Knows nothing
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
 from sim.errors import did_you_mean
 from sim.scenario.check_faults import check_faults
@@ -16,16 +17,19 @@ from sim.scenario.targets import RESERVED
 from sim.scenario.tree import Path
 from sim.units import Money, format_memory
 
+MAX_FINDINGS = 500
+"""More are no help, and take minutes to describe in a generated file of thousands of names."""
+
 
 def unknown_names_of(scenario: Scenario) -> list[Finding]:
     """Names that do not exist; nothing about quantities."""
     checks = (check_names, check_place, check_calls, check_populations, check_faults, check_operations, check_costs)
-    findings = [finding for check in checks for finding in check(scenario)]
-    return [finding for finding in findings if finding.severity == "error"]
+    findings = (finding for check in checks for finding in check(scenario) if finding.severity == "error")
+    return list(islice(findings, MAX_FINDINGS))
 
 
 def findings_of(scenario: Scenario) -> list[Finding]:
-    """Every mistake and doubt about one scenario."""
+    """Every mistake and doubt about one scenario, up to MAX_FINDINGS."""
     checks = (
         check_names,
         check_place,
@@ -38,7 +42,7 @@ def findings_of(scenario: Scenario) -> list[Finding]:
         check_costs,
         lint,
     )
-    return [finding for check in checks for finding in check(scenario)]
+    return list(islice((finding for check in checks for finding in check(scenario)), MAX_FINDINGS))
 
 
 def pods_of(scenario: Scenario, service: str) -> dict[str, int]:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from sim.errors import listed
 from sim.scenario.finding import Finding, warning
 from sim.scenario.schema import Scenario, Service
 from sim.scenario.tree import Path
-from sim.units import format_duration, format_memory
+from sim.units import format_duration, format_memory, format_share
 
 
 def lint(scenario: Scenario) -> Iterator[Finding]:
@@ -16,6 +17,7 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
     yield from lint_timeouts(scenario)
     yield from lint_cycles(scenario)
     yield from lint_unused(scenario)
+    yield from lint_failover(scenario)
 
 
 def lint_queues(scenario: Scenario) -> Iterator[Finding]:
@@ -66,19 +68,26 @@ def lint_cycles(scenario: Scenario) -> Iterator[Finding]:
 
     Notes
     -----
-    Synchronous calls hold the caller: H_u = S_u + sum over calls of m_uv H_v. The solution is finite and positive
-    if and only if the spectral radius of the matrix of m_uv is below 1 (Perron-Frobenius).
+    Synchronous calls hold the caller: H_u = S_u + sum over calls of m_uv H_v. For positive S the solution is positive
+    and finite if and only if the spectral radius of the matrix of m_uv is below 1 (Perron-Frobenius).
     """
     for circle in circles_of(scenario.services):
         calls = np.array([[_calls(scenario.services, u, v) for v in circle] for u in circle])
-        radius = float(np.abs(np.linalg.eigvals(calls)).max())
-        if radius >= 1 - 1e-12:
-            members = " -> ".join([*circle, circle[0]])
+        try:
+            holding = np.linalg.solve(np.eye(len(circle)) - calls, np.ones(len(circle)))
+        except np.linalg.LinAlgError:
+            holding = np.full(len(circle), np.inf)
+        if not np.all((holding > 0) & (holding < _HOLDING_MAX)):
+            members = listed([*circle, circle[0]], joint=" -> ")
             message = (
-                f"services call each other in a circle ({members}) in which each call leads to {radius:.3g} more: a "
-                "request would hold its slots for ever; expected less than 1"
+                f"services call each other in a circle ({members}) that feeds itself: each request brings forth one "
+                "more or several, and would hold its slots for ever; expected fewer calls per round"
             )
             yield warning(("services", circle[0], "calls"), message, about="key")
+
+
+_HOLDING_MAX = 1e9
+"""In units of the services' own time; at a spectral radius of 1 rounding may leave a large number for infinity."""
 
 
 def _calls(services: Mapping[str, Service], caller: str, callee: str) -> float:
@@ -121,3 +130,14 @@ def lint_unused(scenario: Scenario) -> Iterator[Finding]:
             if n_pods == 0:
                 path: Path = (block, name)
                 yield warning(path, f"{name} has no pod in any architecture", about="key", everywhere=True)
+
+
+def lint_failover(scenario: Scenario) -> Iterator[Finding]:
+    """Clients that never follow a switch: enough of them, and no failover brings the objective back."""
+    failover, threshold = scenario.failover, scenario.objectives.availability.threshold
+    if failover.policy != "none" and failover.ignore_ttl >= 1.0 - threshold - 1e-12:
+        message = (
+            f"got {format_share(failover.ignore_ttl)} of clients that never follow a switch: with a whole region lost, "
+            f"success stays below the objective's threshold of {format_share(threshold)} until that region is back"
+        )
+        yield warning(("failover", "ignore_ttl"), message)

@@ -13,7 +13,7 @@ from sim.scenario.fields import alternatives, keys_at
 from sim.scenario.quantities import FROM_FILE, TextField
 from sim.scenario.schema import Call, Effect, Fault, LawSpec, Nodes, Region, Repair, Scenario, Service, Step
 from sim.scenario.tree import Node, Path, assigned, descend, plain
-from sim.scenario.wording import written_path
+from sim.scenario.wording import MAX_ISSUES, written_path
 
 _ROUNDS: Final = 6
 """A replaced value may reveal the next mistake of the same block."""
@@ -47,6 +47,8 @@ def mended(tree: Node) -> tuple[Scenario, set[Path]] | None:
             return Scenario.model_validate(plain(tree), context=FROM_FILE), touched
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
+            if len(details) > MAX_ISSUES:
+                return None
             try:
                 for path in dict.fromkeys(written_path(detail["loc"], tree) for detail in details):
                     is_bad_name = any("[key]" in detail["loc"] and path[-1] in detail["loc"] for detail in details)

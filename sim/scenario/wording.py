@@ -29,18 +29,24 @@ _EXPECTED: Final = {
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
 }
+MAX_ISSUES: Final = 200
+"""More are no help; a file of junk would take a minute to describe."""
 _NAME_RULE: Final = "a name: a letter, then letters, digits, - or _, at most 63 in all"
 _CURRENCY_RULE: Final = "a currency of three capital letters, such as EUR"
 
 
 def issues_of(error: ValidationError, root: Node, prefix: Path = ()) -> list[Issue]:
     """One issue per complaint about what stands at `prefix`, at the key or value that it concerns."""
-    return [
+    details = error.errors(include_url=False)
+    issues = [
         _issue(written_path((*prefix, *detail["loc"]), root), detail, root)
-        for detail in error.errors(include_url=False)
+        for detail in details[:MAX_ISSUES]
         # A block given for a calendar is not compared with the named calendars too.
         if not (detail["type"] == "literal_error" and isinstance(detail["input"], dict))
     ]
+    if len(details) > MAX_ISSUES:
+        issues.append(root.at.issue(f"got {len(details)} mistakes; the first {MAX_ISSUES} are told"))
+    return issues
 
 
 def written_path(loc: Path, root: Node) -> Path:

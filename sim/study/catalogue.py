@@ -46,6 +46,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "faults_per_year": Measure("mean", "faults", annual=True),
     "oom_kills_per_year": Measure("mean", "oom_kills", annual=True),
     "cascades_per_fault": Measure("ratio", FAULT_CASCADES, per="faults", is_share=True, ratio_max=1.0, compared=False),
+    "cascades_per_year": Measure("mean", "cascades", annual=True),
     "cascade_year_prob": Measure("prob", "cascade_any", is_share=True),
     "cross_region_cascade_year_prob": Measure("prob", "cross_region_cascade_any", is_share=True),
     "lost_hours_per_year": Measure("mean", "lost_hours", annual=True),

@@ -36,8 +36,8 @@ class Dispatcher:
     def __enter__(self) -> "Dispatcher":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._running:  # left by an exception: an interrupt, a full disk, a failed trial
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:  # an interrupt, a full disk, a failed trial: nobody waits for what is running
             self._workers.stop()
         self._close_executor()
 

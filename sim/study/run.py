@@ -23,6 +23,7 @@ from sim.study.meta import new_meta, now_text
 from sim.study.options import ProgressCallback, RunOptions
 from sim.study.result import InterruptedRunError, RunResult
 from sim.study.schedule import Schedule
+from sim.study.stopping import most_trials, unmet
 from sim.study.summary import summarise
 from sim.study.tables import Tables, table_hash
 from sim.study.warning_lines import warning_lines
@@ -74,8 +75,7 @@ def run_experiment(
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
         with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
-            run.simulate(dispatcher)
-            tables = store.tables(list(experiment.scenarios), meta["trials_asked"])
+            tables = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, tables)
             meta["table_hash"] = table_hash(tables)
     return _result(options.out, experiment, meta, tables, kept)
@@ -164,6 +164,23 @@ class _Run:
         self.meta["stop_reason"] = reason
         self.meta["ended"] = None if reason == "running" else now_text()
         self.store.write_json(RUN_FILE, self.meta)
+
+    def simulate_enough(self, dispatcher: Dispatcher) -> Tables:
+        """Run the trials asked; where the scenario asks for a precision instead, double them until it is met."""
+        scenarios = self.experiment.scenarios
+        while True:
+            self.simulate(dispatcher)
+            trials = int(self.meta["trials_asked"])
+            tables = self.store.tables(list(scenarios), trials)
+            if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
+                return tables
+            wide = unmet(summarise(tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
+            self.meta["precision_unmet"] = [f"{field} of {name}" for name, field, _, _ in wide]
+            if not wide or trials >= most_trials(scenarios):
+                return tables
+            self.meta["trials_asked"] = min(2 * trials, most_trials(scenarios))
+            name, field, reached, wanted = max(wide, key=lambda row: row[2] / row[3])
+            self._report(f"{field} of {name} is known to {reached:.0%}, wanted {wanted:.0%}")
 
     def simulate(self, dispatcher: Dispatcher) -> None:
         """Run every trial that is not stored yet."""

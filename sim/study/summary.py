@@ -29,7 +29,7 @@ from sim.study.tables import Table, Tables, rows_of
 Floats = NDArray[np.float64]
 MOST_ARCHITECTURES_FOR_ALL_PAIRS = 8
 """Beyond it each is compared with the first only: a sweep of 100 has 4950 pairs that nobody reads."""
-COUNTS = ("outages", "faults", "oom_kills")
+COUNTS = ("outages", "faults", "cascades", "oom_kills")
 """Columns that count events, so that none in a time bounds their rate."""
 
 

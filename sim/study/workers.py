@@ -7,8 +7,9 @@ tasks to stop. Knows nothing of trials, tables or files.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -86,9 +87,9 @@ class ProcessWorkers:
 
     def start(self) -> Executor:
         """A fresh pool."""
-        return ProcessPoolExecutor(
-            self.count, mp_context=self._context, initializer=_enter_worker, initargs=(self._stop,)
-        )
+        if self._context.get_start_method() == "forkserver":
+            _start_fork_server()
+        return _Pool(self.count, mp_context=self._context, initializer=_enter_worker, initargs=(self._stop,))
 
     def stop(self) -> None:
         """Workers leave their task after the trial at hand."""
@@ -117,14 +118,67 @@ class GivenWorkers:
         """Left to the caller."""
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool whose first submissions, which start its processes, are not cut in two by Ctrl-C.
+
+    An interrupt in the middle leaves a worker that the pool does not know of, and the exit waits for it for ever.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """As the base class; an interrupt meanwhile arrives right after."""
+        with _interrupts_deferred():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C and a request to terminate wait until the block is over.
+
+    By handlers and not by a signal mask: a mask holds for one thread, and the system would give the signal to another.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
+        yield
+        return
+    arrived: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not None:  # None: set by C code, and not ours to replace
+            signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
 def make_workers(count: int) -> Workers:
     """One worker is this process; more are a pool."""
     return InProcess() if count == 1 else ProcessWorkers(count)
 
 
+def _start_fork_server() -> None:
+    """Start the fork server, if it does not run yet, so that Ctrl-C reaches neither it nor its workers.
+
+    A new process inherits the signal mask of the thread that starts it. The resource tracker goes first, because its
+    start would reset that mask.
+    """
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()
+    with _interrupts_deferred():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _enter_worker(stop: Event) -> None:
     """Prepare a worker process: it stops when told so, and dies with its parent."""
-    # Ctrl-C reaches every process of the terminal; only the parent answers it.
+    # Ctrl-C reaches every process of the terminal; only the parent answers it (and not all systems have a fork server).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop_when(stop.is_set)
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -20,7 +20,9 @@ _SOURCES = ("compiled.py", "layout.py", "network.py", "tables.py", "rates.py", "
 
 
 def _cache_folder() -> Path:
-    digest = sha256(f"{numba.__version__} {sys.version}".encode())
+    # Numba reuses code that was compiled without bounds checks when they are asked for.
+    checks = f"bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
+    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
     for name in _SOURCES:
         digest.update(Path(__file__).with_name(name).read_bytes())
     given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")

@@ -16,6 +16,8 @@ from sim.traffic.network import Network
 
 _STEP_START_S = 0.05
 _TRACE_ROWS = 4096
+_HIGHEST_LEVEL = 1.0 - 1e-6
+"""A share that should be all of it counts as all of it from here on: rounding alone keeps it below 1."""
 
 
 class Traffic:
@@ -43,7 +45,7 @@ class Traffic:
         self._traced: list[Floats] = []
         self._clock = np.zeros(N_CLOCK)
         self._clock[[CLOCK_STEP, CLOCK_TOLERANCE, CLOCK_TRACE_EVERY]] = _STEP_START_S, tolerance, trace_every_s
-        self._clock[CLOCK_TRACE_LAST] = -np.inf
+        self._clock[CLOCK_TRACE_LAST] = -1e18  # long ago; minus infinity plus never would not be a number
         # With constant demand only faults change anything: steps may be as long as the error allows.
         self._clock[CLOCK_STEP_MAX] = 30.0 * 86400.0 if blueprint.demand_is_constant else 6.0 * 3600.0
         first = np.concatenate([[0], np.cumsum(self.names.slots)])
@@ -91,20 +93,23 @@ class Traffic:
     def stop_pod(self, pod: int) -> None:
         """The pod is gone, and with it every request inside: goodput booked for them is taken back.
 
-        Requests of users that still have attempts left come again (traffic-model 1.5, "Kill").
+        Requests of users that still have attempts left come again (docs/data-plane.md 1.5, "Kill").
         """
-        pods, layout = self.net.pods, self.layout
-        if pods[pod, POD_READY] == 0.0:
+        if not self.is_ready(pod):
             return
-        pool = int(pods[pod, POD_POOL])
-        lost = self.state[layout.credit + pod] * self.state[layout.quality + pool]
-        entry = self.net.pool_algebra[pool, OUT_ENTRY]
-        if lost > 0.0 and entry > 0.0:
-            for g in range(len(self.names.populations)):
-                self._take_back(g, pool, lost)
-        pods[pod, POD_READY] = 0.0
+        self._lose(pod, 1.0)
+        self.net.pods[pod, POD_READY] = 0.0
         self._empty(pod)
         self.touched()
+
+    def _lose(self, pod: int, share: float) -> None:
+        """This share of the requests inside is lost."""
+        layout, pool = self.layout, int(self.net.pods[pod, POD_POOL])
+        lost = share * self.state[layout.credit + pod] * self.state[layout.quality + pool]
+        if lost > 0.0 and self.net.pool_algebra[pool, OUT_ENTRY] > 0.0:
+            for g in range(len(self.names.populations)):
+                self._take_back(g, pool, lost)
+        self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
 
     def _take_back(self, g: int, pool: int, lost: float) -> None:
         net, layout = self.net, self.layout
@@ -179,9 +184,11 @@ class Traffic:
     def set_tables(self, pods: range, table: Floats) -> None:
         """Other slots and queue bound for these pods (load shedding by hand)."""
         self.net = self.net._replace(tables=np.concatenate([self.net.tables, table[None]]))
+        room = float(table[TABLE_HEAD, HEAD_ROOM])
         for p in pods:
             self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
-            self.state[p] = min(self.state[p], table[TABLE_HEAD, HEAD_ROOM])
+            if self.state[p] > room:
+                self._lose(p, 1.0 - room / self.state[p])
         self.touched()
 
     def set_demand_factor(self, group: int, factor: float) -> None:
@@ -250,6 +257,8 @@ class Traffic:
 
     def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
+        if kind != GUARD_IN_FLIGHT:
+            level = min(level, _HIGHEST_LEVEL)
         row = np.zeros((1, N_GUARD_COLUMNS))
         row[0, [GUARD_KIND, GUARD_INDEX, GUARD_REGION, GUARD_LEVEL, GUARD_ARMED]] = kind, index, region, level, 1.0
         self._guards = np.concatenate([self._guards, row])

@@ -16,7 +16,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 from sim.traffic.rates import demand_at, derivative, room_mib
 
-STEP_MIN_S = 1e-3
+STEP_MIN_S = 1e-6  # a pod that meets the load of a thousand is full within a millisecond
 _EVENT_TOLERANCE = 1e-9
 _RELATIVE, _ABSOLUTE = 2e-3, 0.01
 _STRICTER = 4.0  # second-order errors add up over more steps than first-order bounds do
@@ -139,7 +139,9 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         # The correction itself bounds the error of the first-order guess. Where the last step's bend announced
         # it (demand that rises steadily), only what came as a surprise is an error of this method.
         surprise = min(abs(weight2 * change), _STRICTER * abs(weight2 * (change - step_s * bend_before[k])))
-        error = max(error, weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k])))
+        weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
+        if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
+            error = weighted
     clamp(new, net)
     return error
 
@@ -226,6 +228,8 @@ def advance(
                 break
             if abs(value) <= _EVENT_TOLERANCE or (value > 0.0 and high_s - low_s <= 1e-9 * (1.0 + now_s)):
                 break
+            if attempt == _LOCATE_TRIES - 1:
+                break  # `new` is the state at `high_s`
             if value > 0.0:
                 high_s, high_value = trial_s, value
                 if side == 1:

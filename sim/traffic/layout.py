@@ -107,7 +107,8 @@ ALG_WEIGHT: Final = 7  # share of the pool's load, 0 if not ready
 ALG_BOOKED: Final = 8  # arrivals per second that will end usable (entry pools)
 ALG_HOLD_S: Final = 9  # time a slot is held by one request
 ALG_WORK_S: Final = 10  # own service time, slowdown included
-N_POD_ALGEBRA: Final = 11
+ALG_STAYS: Final = 11  # share of those let in that do not leave the queue before their turn
+N_POD_ALGEBRA: Final = 12
 
 # algebra of each pool
 OUT_OFFERED: Final = 0  # arrivals per second

@@ -1,6 +1,6 @@
 """The state equations of the data plane, compiled: rates of change and the diagonal of their Jacobian.
 
-The equations are those of `docs/design.md` ("Data plane"); `layout` names every array column. Nothing here
+The equations are those of `docs/data-plane.md`, section 1; `layout` names every array column. Nothing here
 knows names of services, units other than s and MiB, or why a pod is down.
 """
 
@@ -58,11 +58,15 @@ def in_time_prob(wait_s: float, wait_var: float, work_s: float, dependency_s: fl
     return 0.5 * math.erfc(-z * 0.7071067811865476)
 
 
-@compiled(floats(2)(I8, F8, F2, F2, F2))
-def pool_answer(pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats) -> tuple[float, float]:
-    """Share answered within `limit_s` (rejected ones count as failed); mean time spent by those let in."""
+@compiled(floats(3)(I8, F8, F2, F2, F2))
+def pool_answer(
+    pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
+) -> tuple[float, float, float]:
+    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
+    share answered within `limit_s`, errors included.
+    """
     first = int(pools[pool, POOL_FIRST_POD])
-    ok, spent, accepted = 0.0, 0.0, 0.0
+    ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
     for p in range(first, first + int(pools[pool, POOL_N_PODS])):
         algebra = pod_algebra[p]
         weight = algebra[ALG_WEIGHT]
@@ -72,14 +76,16 @@ def pool_answer(pool: int, limit_s: float, pods: Floats, pools: Floats, pod_alge
         wait_s, work_s = algebra[ALG_WAIT_S], algebra[ALG_WORK_S]
         dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
         in_time = in_time_prob(wait_s, algebra[ALG_WAIT_VAR], work_s, dependency_s, limit_s)
-        ok += let_in * in_time * (1.0 - pods[p, POD_ERROR_SHARE])
+        in_time *= let_in * algebra[ALG_STAYS]
+        ok += in_time * (1.0 - pods[p, POD_ERROR_SHARE])
+        answered += in_time
         left = limit_s - wait_s - dependency_s
         if left <= 0.0:
             spent += let_in * limit_s
         else:
             spent += let_in * min(limit_s, wait_s + dependency_s + work_s * (1.0 - math.exp(-left / work_s)))
         accepted += let_in
-    return ok, spent / accepted if accepted > 0.0 else limit_s
+    return ok, spent / accepted if accepted > 0.0 else limit_s, answered
 
 
 @compiled(floats(2)(F8, F2, I8))
@@ -134,6 +140,7 @@ def pods_algebra(state: Floats, net: Network) -> None:
                 weights += pods[p, POD_SHARE]
                 n_ready += 1.0
         up = n_ready > 0.0 and n_ready >= pools[i, POOL_NEEDS]
+        patience = pools[i, POOL_PATIENCE_RATE]
         pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
         done, rejected = 0.0, 0.0
         for p in range(first, after):
@@ -143,19 +150,25 @@ def pods_algebra(state: Floats, net: Network) -> None:
                 continue
             in_flight, variance = state[p], state[n_pods + p]
             work_s = pools[i, POOL_WORK_S] * pods[p, POD_SLOW]
-            hold_s = state[hold0 + i] - pools[i, POOL_WORK_S] + work_s
+            # The holding time lags its target and may undershoot the own work by a little; no slot is held so short.
+            hold_s = max(state[hold0 + i] - pools[i, POOL_WORK_S], 0.0) + work_s
             algebra[ALG_WORK_S], algebra[ALG_HOLD_S] = work_s, hold_s
             table = int(pods[p, POD_TABLE])
             busy, blocked, busy_slope, blocked_slope = look_up(tables, table, in_flight)
             algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
             algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
             algebra[ALG_DONE] = busy / hold_s
+            algebra[ALG_STAYS] = 1.0
             waiting = max(in_flight - busy, 0.0)
             if busy < 1e-9:
                 algebra[ALG_WAIT_S] = 0.0
                 algebra[ALG_WAIT_VAR] = 0.0
             else:
                 wait_s = waiting * hold_s / busy
+                if patience > 0.0:
+                    # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
+                    algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
+                    wait_s = math.log1p(patience * wait_s) / patience
                 per_slot_s = hold_s / tables[table, TABLE_HEAD, HEAD_SLOTS]
                 spread = (variance * min(1.0, (waiting + 1.0) / busy) + waiting) * per_slot_s * per_slot_s
                 algebra[ALG_WAIT_S] = wait_s
@@ -197,10 +210,10 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
         if pools[pool, POOL_REACHABLE] == 0.0:
             timed_out += share
             continue
-        ok, _ = pool_answer(pool, deadline_s, pods, pools, pod_algebra)
+        ok, _, answered = pool_answer(pool, deadline_s, pods, pools, pod_algebra)
         health[g, r] = ok * quality[pool]
         success += share * health[g, r]
-        timed_out += share * max(0.0, 1.0 - pool_algebra[pool, OUT_REJECTED] - ok)
+        timed_out += share * max(0.0, 1.0 - pool_algebra[pool, OUT_REJECTED] - answered)
     provider_share, provider_ok, accepted = 0.0, 0.0, 1.0
     if counts[HAS_PROVIDER] != 0:
         provider_share = state[share0 + n_own]
@@ -218,7 +231,9 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
         late = min(1.0, timed_out / failed) if failed > 1e-12 else 0.0
         retry_s = parameters[GROUP_BACKOFF_S] + parameters[GROUP_FAST_FAIL_S] + deadline_s * late
         retries = orbit / retry_s
-        scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries) if retries > 0.0 else 1.0
+        scale = 1.0
+        if retries > 0.0 and math.isfinite(parameters[GROUP_BUDGET]):
+            scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries)
         attempts = demand + scale * retries
         if provider_share > 0.0:
             accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(attempts * provider_share, 1e-12))
@@ -258,7 +273,7 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
                 work_s = algebra[ALG_WORK_S]
                 dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
                 in_time = in_time_prob(algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR], work_s, dependency_s, deadline_s)
-                let_in = arriving * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
+                let_in = arriving * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED]) * algebra[ALG_STAYS]
                 algebra[ALG_BOOKED] += let_in * in_time * (1.0 - pods[p, POD_ERROR_SHARE])
     rate[totals0] = demand
     rate[totals0 + 1] = attempts * all_success
@@ -314,7 +329,7 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         if z > 7.0:
             continue
         z = max(z, -4.0)
-        # Rate of upcrossings of the highest number of requests that fits (traffic-model 1.5).
+        # Rate of upcrossings of the highest number of requests that fits (docs/data-plane.md, 1.5).
         peak_busy = look_up(tables, table, min(max(fits, 0.0), room))[0]
         below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
         density = 0.3989422804014327 * math.exp(-0.5 * z * z)
@@ -353,7 +368,7 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
         if edges[e, EDGE_REACHABLE] == 0.0:
             failed, wait_s = 1.0, timeout_s
         else:
-            ok, spent_s = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
+            ok, spent_s, _ = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
             failed = min(max(1.0 - ok * quality[callee], 0.0), 1.0)
             rejected = pool_algebra[callee, OUT_REJECTED]
             wait_s = (1.0 - rejected) * spent_s + rejected * fast_fail_s
@@ -399,7 +414,7 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
         slope[hold0 + i] = -relax
         slope[quality0 + i] = -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
-            ok, spent_s = pool_answer(i, pools[i, POOL_TIMEOUT_S], pods, pools, pod_algebra)
+            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], pods, pools, pod_algebra)
             pool_algebra[i, OUT_SERVED] = ok * quality[i]
         else:
             pool_algebra[i, OUT_SERVED] = 1.0

@@ -65,17 +65,17 @@ def _geometric(ratio: float, queue: float) -> tuple[float, float, float]:
     """Sums over i = 0..queue of ratio**i and of i ratio**i, and ratio**queue, for ratio <= 1."""
     gap = 1.0 - ratio
     last = ratio**queue
-    if gap > 1e-4:
+    if gap * (queue + 1.0) > 1e-3:
         count = (1.0 - last * ratio) / gap
         return count, (ratio * (1.0 - last) / gap - queue * last * ratio) / gap, last
-    # The closed form cancels near 1: sum term by term.
-    count, positions, term, i = 1.0, 0.0, 1.0, 0.0
-    while i < queue and term > 1e-20:
-        i += 1.0
-        term *= ratio
-        count += term
-        positions += i * term
-    return count, positions, last
+    # The closed form cancels near 1: expand ratio**i = exp(i log ratio) instead, to the third order.
+    slope = np.log(ratio)
+    first = queue * (queue + 1.0) / 2.0
+    second = first * (2.0 * queue + 1.0) / 3.0
+    third = first * first
+    fourth = second * (3.0 * queue * queue + 3.0 * queue - 1.0) / 5.0
+    count = queue + 1.0 + slope * (first + slope * (second / 2.0 + slope * third / 6.0))
+    return count, first + slope * (second + slope * (third / 2.0 + slope * fourth / 6.0)), last
 
 
 @compiled(floats(3)(F8, F8, F8))

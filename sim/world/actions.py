@@ -39,7 +39,7 @@ class Actions:
         """Take one step in some regions; `takes` is over already."""
         action = step.action or name
         services = [step.service] if step.service is not None else self.sick_services(regions)
-        if action == "restart":
+        if action == "restart" or (action == "rollback" and step.roll is not None):
             yield from self._restart(services, regions, step.roll)
         elif action == "scale_out":
             yield from self._scale_out(services, regions, step)
@@ -74,7 +74,7 @@ class Actions:
 
     def close_incident(self) -> None:
         """Take back what was only meant for the time of the incident."""
-        for action in self.undo:
+        for action in reversed(self.undo):  # the last one remembers what the one before it had done
             action()
         self.undo.clear()
 
@@ -100,7 +100,7 @@ class Actions:
                 self._fleet.begin(pod, warm=False)
                 if pod.state is PodState.WAITING and pod.node is None:
                     yield from self._provision_node(pod.region)
-                    self._fleet.try_start(pod)
+                    self._fleet.place_waiting(pod.region)
                 self._context.record(
                     Kind.POD_ADDED,
                     "" if pod.node is not None else "no node has room for it",
@@ -122,6 +122,8 @@ class Actions:
         yield self._context.env.timeout(self._context.draw(law_of(spec), region, "provision", self._n_provisioned))
         if topology.may_add_node(region):
             node = topology.add_node(region)
+            self._faults.keep_down(node)
+            self._standby.count()
             self._context.record(Kind.NODE_READY, "provisioned", region=region, zone=node.zone_name, node=node.name)
 
     def _raise_memory(self, services: list[str], regions: list[str], step: Step) -> Steps:
@@ -138,6 +140,7 @@ class Actions:
                 if not self._fleet.set_limit(pod, step.limit):
                     yield from self._provision_node(pod.region)
                     self._fleet.set_limit(pod, step.limit)
+                    self._fleet.place_waiting(pod.region)
 
     def _fail_over(self, regions: list[str], to: str | None) -> None:
         for controller in self._controllers:

@@ -5,6 +5,9 @@ from sim.traffic.layout import GUARD_BREAKER
 from sim.world.context import Context
 from sim.world.log import Kind
 
+_LOWEST_LEVEL = 1e-3
+"""An average never falls to 0: a breaker that opens when all calls fail opens at 99.9 %."""
+
 
 class Breakers:
     """All breakers of one trial."""
@@ -20,7 +23,7 @@ class Breakers:
 
     def _watch(self, edge: int, breaker: Breaker, region: str, label: str) -> None:
         context, traffic = self._context, self._context.traffic
-        level = 1.0 - breaker.failures
+        level = max(1.0 - breaker.failures, _LOWEST_LEVEL)
 
         def log(state: str) -> None:
             context.record(Kind.BREAKER, f"{label}: {state}", region=region)

@@ -43,7 +43,7 @@ class Conditions:
 
     def partition(self, region: str, occurrence: str, *, cut: bool) -> None:
         """Cut a region off from users and from other regions, or join it again."""
-        cuts = self._partitions[region]
+        cuts = self._partitions.setdefault(region, set())
         if cut:
             cuts.add(occurrence)
         else:

@@ -5,11 +5,12 @@ insides; `trial` wires them.
 """
 
 from collections.abc import Callable, Generator
+from heapq import heappush
 from typing import Any
 
 import simpy
 from simpy.core import Environment
-from simpy.events import URGENT, Event
+from simpy.events import Event, EventPriority
 
 from sim.laws import Law
 from sim.randomness import Draws
@@ -22,6 +23,9 @@ Steps = Generator[Event, Any, None]
 
 SHORTEST_S = 1e-3
 """Least up and down time of anything: what dies and restarts in no time would never let time pass."""
+
+
+_FIRST = EventPriority(-1)  # before SimPy's own URGENT: processes that start at the same moment wait
 
 
 class Context:
@@ -63,7 +67,10 @@ class Context:
         event = Event(self.env)
         event._ok, event._value = True, None
         event.callbacks.append(lambda _: action())
-        self.env.schedule(event, URGENT, max(self.traffic.now_s - self.now_s, 0.0))
+        # Not `env.schedule`: now + (then - now) may differ from then in the last bit, and the event must be the
+        # next one, or the data plane would report the same crossing again.
+        at_s = min(max(self.traffic.now_s, self.now_s), self.env.peek())
+        heappush(self.env._queue, (at_s, _FIRST, next(self.env._eid), event))
 
     def process(self, steps: Steps) -> None:
         """Start a SimPy process."""

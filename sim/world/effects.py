@@ -92,12 +92,14 @@ class Effects:
 
     def _down(self, element: Element, occurrence: str) -> list[Undo]:
         if element.kind not in _OF_NODES:
-            return self._hold(self._pods(element), occurrence, f"down by {occurrence}")
+            # A standby that sleeps, or a pod added later, does not start while its service is down.
+            return self._hold(self._pods(element, absent=True), occurrence, f"down by {occurrence}")
+        everywhere = self.fleet.topology.nodes.values()
         nodes = [
             node
-            for region, present in self.fleet.topology.nodes.items()
+            for present in everywhere
             for node in present
-            if element.region in ("", region)
+            if element.region in ("", node.region)
             and element.zone in ("", node.zone_name)
             and element.node in ("", node.name)
         ]
@@ -107,9 +109,10 @@ class Effects:
             self.fleet.node_lost(node, f"lost with {element.name}")
 
         def restore() -> None:
-            for node in nodes:
+            held = [node for present in everywhere for node in present if occurrence in node.holds]
+            for node in held:
                 node.holds.discard(occurrence)
-            for node in nodes:
+            for node in held:
                 if node.is_up:
                     self.fleet.node_back(node)
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from sim.scenario.schema import Failover, Population
 from sim.traffic.assemble import PROVIDER, home_shares
 from sim.traffic.layout import GUARD_HEALTH
-from sim.world.capacity import spare_share
+from sim.world.capacity import capacity_per_s, spare_share
 from sim.world.context import Context, Steps
 from sim.world.fleet import Fleet
 from sim.world.log import Kind
 from sim.world.standby import Standby
 
 _REFUSAL_SAID_FOR_S = 3600.0
+
+_AUTOMATIC = "automatic"
 
 
 @dataclass
@@ -36,6 +38,10 @@ class Side:
     kept: float = 1.0
     """Part of its base share that is (being) served here: 1 normal, 0 moved away."""
     generation: int = 0
+    to: str | None = None
+    """Where people sent its load; None: where the policy sends it."""
+    stranded: bool = False
+    """Sick, and there was nobody to take its load."""
     refused_s: float = -math.inf
     """When it was last said that nobody can take its load."""
 
@@ -85,13 +91,17 @@ class Controller:
         side = next((s for s in self.sides if s.region == region and s.base > 0.0), None)
         if side is None or side.kept == 0.0:
             return False
-        return self._switch(side, "by hand", to)
+        return self._switch(side, "by hand", to if to is not None else self._largest(side))
 
     # -- noticing -------------------------------------------------------------------------------------
 
     def _probe_changes(self, side: Side, below: bool) -> None:
         side.below = below
         side.generation += 1
+        if not below:
+            for other in self.sides:
+                if other.stranded and other.below:
+                    self._attempt(other)
         if side.base == 0.0:
             return
         generation = side.generation
@@ -104,23 +114,33 @@ class Controller:
             delay_s = first_probe_s + (self.policy.detect.failures - 1) * every + self.policy.decide
             self._context.after(delay_s, lambda: self._confirm_sick(side, generation))
         elif side.kept == 1.0:
-            side.sick = False
-        elif self.policy.failback.automatic:
+            side.sick = side.stranded = False
+        else:
+            self._await_failback(side)
+
+    def _await_failback(self, side: Side) -> None:
+        """The side is well from now on: its load may come home if it stays so."""
+        generation = side.generation
+        if self.policy.failback.automatic:
             self._context.after(self.policy.failback.after, lambda: self._confirm_healthy(side, generation))
 
     def _confirm_sick(self, side: Side, generation: int) -> None:
         if side.generation != generation or side.sick:
             return
         side.sick = True
-        if side.kept == 0.0:
-            return
-        if not self._takers(side, None):
+        if side.kept > 0.0:
+            self._attempt(side)
+
+    def _attempt(self, side: Side) -> None:
+        """An automatic failover, if somebody can take the load; else again when a region gets well."""
+        side.stranded = not self._takers(side, None)
+        if side.stranded:
             self._refuse(side)
             return
         index = self._n_failovers
         self._n_failovers += 1
         if self._context.draws.uniform(f"failover of {self.name}", "success", index) < self.success_prob():
-            self._switch(side, "automatic", None)
+            self._switch(side, _AUTOMATIC, None)
         else:
             self._context.record(
                 Kind.FAILOVER_FAILED, "the failover did not work", region=side.region, population=self.name
@@ -149,15 +169,20 @@ class Controller:
         names = ", ".join(taker.region for taker in takers)
 
         def move() -> None:
-            side.kept = 0.0
+            if how == _AUTOMATIC and not side.sick:
+                self._rest()  # it got well before its standby was ready
+                return
+            side.kept, side.to = 0.0, to
             self._steer()
             self._context.record(
                 Kind.FAILOVER, f"{how}: load of {side.region} to {names}", region=side.region, population=self.name
             )
             for action in self.followers:
                 action(side.region)
+            if not side.below:
+                self._await_failback(side)
 
-        self._standby.bring_up([taker.region for taker in takers], move)
+        self._standby.bring_up(self.name, [taker.region for taker in takers], move)
         return True
 
     def _refuse(self, side: Side) -> None:
@@ -170,14 +195,27 @@ class Controller:
 
     def _takers(self, side: Side, to: str | None) -> list[Side]:
         """Who takes the load of a sick side, healthy ones only."""
-        if to is not None:
-            return [s for s in self.sides if s.region == to and s is not side]
-        if self.policy.policy == "provider":
+        if to is None and self.policy.policy == "provider":
             return [s for s in self.sides if s.region == PROVIDER]
         others = [s for s in self.sides if s is not side and s.region != PROVIDER]
         with_entry = [s for s in others if self._names.pool(s.region, self._population.journey) is not None]
+        if to is not None:
+            return [s for s in with_entry if s.region == to]
         healthy = [s for s in with_entry if not s.below or self._standby.sleeps(s.region)]
         return healthy if self.policy.policy == "active-active" else healthy[:1]
+
+    def _largest(self, side: Side) -> str | None:
+        """Where people send the load without a policy that says it: the most ready capacity."""
+        takers = [s for s in self.sides if s is not side and not s.below and s.region != PROVIDER]
+        if self.policy.policy not in ("none", "manual") or not takers:
+            return None
+        entry = self._population.journey
+        return max(takers, key=lambda s: capacity_per_s(self._context, self._fleet, s.region, entry)).region
+
+    def _rest(self) -> None:
+        """Let the standby sleep again if all load is at home."""
+        if self.at_home:
+            self._standby.put_to_sleep(self.name)
 
     def _steer(self) -> None:
         """Tell the data plane where the load should be, from what each side keeps."""
@@ -185,7 +223,7 @@ class Controller:
         for r, side in enumerate(self.sides):
             if side.base == 0.0:
                 continue
-            takers = self._takers(side, None)
+            takers = self._takers(side, side.to)
             movable = side.base * (1.0 - side.kept) * self.policy.move * (1.0 - self.policy.ignore_ttl)
             if not takers:
                 movable = 0.0
@@ -205,7 +243,7 @@ class Controller:
 
     def _confirm_healthy(self, side: Side, generation: int) -> None:
         if side.generation == generation and not side.below:
-            side.sick = False
+            side.sick = side.stranded = False
             self._context.process(self._come_home(side, generation))
 
     def _come_home(self, side: Side, generation: int) -> Steps:
@@ -225,5 +263,4 @@ class Controller:
             )
             if side.kept < 1.0:
                 yield self._context.env.timeout(self.policy.failback.every)
-        if self.at_home:
-            self._standby.put_to_sleep()
+        self._rest()

@@ -11,10 +11,12 @@ from simpy.events import Event
 
 from sim.laws import Law, law_of
 from sim.scenario.schema import Fault, LawSpec, moment_s
+from sim.scenario.targets import TargetKind
 from sim.world.context import Context, Steps
 from sim.world.effects import Effects
 from sim.world.elements import Element, elements_of, siblings_of
 from sim.world.log import Kind
+from sim.world.topology import Node
 
 
 @dataclass
@@ -73,6 +75,16 @@ class Faults:
         for occurrence in fixed:
             self._end(occurrence, what)
         return list(dict.fromkeys(o.fault for o in fixed))
+
+    def keep_down(self, node: Node) -> None:
+        """A node that arrives in a zone or region that is down is down with it."""
+        for occurrence in self.active.values():
+            element, fault = occurrence.element, self._context.scenario.faults[occurrence.fault]
+            holds_down = fault.effect.down and not fault.repair.restart
+            if not holds_down or element.kind not in (TargetKind.ZONE, TargetKind.REGION):
+                continue
+            if element.region in ("", node.region) and element.zone in ("", node.zone_name):
+                node.holds.add(occurrence.name)
 
     # -- when -----------------------------------------------------------------------------------------
 

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sim.errors import RunError
 from sim.scenario.schema import CrashLoop, Service
-from sim.world.context import Context
+from sim.world.context import SHORTEST_S, Context
 from sim.world.log import Kind
 from sim.world.topology import Node, Topology
+
+_CRASHES_A_MINUTE = 10_000
+"""More than this is a slip in the scenario (no startup, no back-off), and would take for ever."""
 
 
 def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
@@ -79,6 +83,8 @@ class Pod:
     generation: int = 0
     incarnation: int = 0
     n_crashes: int = 0
+    crashes_of_minute: tuple[int, int] = (-1, 0)
+    """(minute since the start, crashes in it)"""
     started_s: float = 0.0
     leaked_mib: float = 0.0
     leak_at_s: float = 0.0
@@ -135,13 +141,14 @@ class Fleet:
             return
         pod.state = PodState.WAITING
         if self._bind(pod):
-            self._start(pod, delay_s=0.0, startup_s=0.0 if warm else self.services[pod.pool].startup)
+            self._start(pod, delay_s=0.0, warm=warm)
 
     def end(self, pod: Pod, what: str) -> None:
         """The pod is taken away (scale-in)."""
         self._stop(pod, Kind.POD_LOST, what)
         self._unbind(pod)
         pod.state = PodState.ABSENT
+        self._tell(pod)  # whoever waits for it waits for nothing
 
     def oom_kill(self, pod: Pod) -> None:
         """Memory reached the limit."""
@@ -163,8 +170,6 @@ class Fleet:
 
     def hold(self, pod: Pod, reason: str, what: str) -> None:
         """Keep the pod down until `release` with the same reason."""
-        if pod.state is PodState.ABSENT:
-            return
         pod.holds.add(reason)
         self._stop(pod, Kind.POD_LOST, what)
 
@@ -191,10 +196,13 @@ class Fleet:
         for pod in lost:
             self._stop(pod, Kind.POD_LOST, what)
         eviction_s = self._context.scenario.regions[node.region].nodes.eviction
+        n_returns = node.n_returns
 
         def evict() -> None:
+            if node.n_returns != n_returns:
+                return  # it was back meanwhile
             for pod in lost:
-                if pod.node is node and not node.is_up and pod.state is PodState.WAITING:
+                if pod.node is node and pod.state is PodState.WAITING:
                     self._unbind(pod)
                     self.try_start(pod)
 
@@ -202,6 +210,7 @@ class Fleet:
 
     def node_back(self, node: Node) -> None:
         """Pods still bound to the node start; pods without a node may find room now."""
+        node.n_returns += 1
         for pod in self.on_node(node):
             self.try_start(pod)
         self.place_waiting(node.region)
@@ -256,8 +265,18 @@ class Fleet:
         if pod.state is PodState.READY and ran_s >= crash_loop.reset:
             pod.n_crashes = 0
         self._stop(pod, kind, what)
-        pod.n_crashes += 1
+        self._count_crash(pod)
         self._start(pod, delay_s=backoff_s(crash_loop, pod.n_crashes))
+
+    def _count_crash(self, pod: Pod) -> None:
+        pod.n_crashes += 1
+        minute = int(self._context.now_s // 60.0)
+        pod.crashes_of_minute = (minute, pod.crashes_of_minute[1] + 1 if pod.crashes_of_minute[0] == minute else 1)
+        if pod.crashes_of_minute[1] > _CRASHES_A_MINUTE:
+            raise RunError(
+                f"{pod.name} died more than {_CRASHES_A_MINUTE} times in a minute at {self._context.now_s:.0f} s: "
+                f"give {pod.service} a startup time or a longer crash_loop"
+            )
 
     def _stop(self, pod: Pod, kind: Kind, what: str) -> None:
         was_ready = pod.state is PodState.READY
@@ -268,21 +287,20 @@ class Fleet:
             self._context.traffic.stop_pod(pod.row)
             self._log(kind, pod, what)
 
-    def _start(self, pod: Pod, *, delay_s: float, startup_s: float | None = None) -> None:
+    def _start(self, pod: Pod, *, delay_s: float, warm: bool = False) -> None:
         if pod.holds or pod.node is None or not pod.node.is_up:
             return
         pod.state = PodState.STARTING
-        generation = pod.generation
-        wait_s = delay_s + (self.services[pod.pool].startup if startup_s is None else startup_s)
-        if wait_s == 0.0 and self._context.now_s == 0.0:
+        if warm:
             self._ready(pod)
             return
+        generation = pod.generation
 
         def ready() -> None:
             if pod.generation == generation and pod.state is PodState.STARTING:
                 self._ready(pod)
 
-        self._context.after(max(wait_s, 1e-3), ready)
+        self._context.after(max(delay_s + self.services[pod.pool].startup, SHORTEST_S), ready)
 
     def _ready(self, pod: Pod) -> None:
         pod.state = PodState.READY
@@ -296,9 +314,12 @@ class Fleet:
         self.refresh_memory(pod)
         if self._context.now_s > 0.0:
             self._log(Kind.POD_READY, pod, "")
-        for action in pod.on_ready:
+        self._tell(pod)
+
+    def _tell(self, pod: Pod) -> None:
+        waiting, pod.on_ready = pod.on_ready, []
+        for action in waiting:
             action()
-        pod.on_ready.clear()
 
     def _bind(self, pod: Pod) -> bool:
         node = self._find_room(pod, pod.limit_mib)

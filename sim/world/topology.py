@@ -22,6 +22,7 @@ class Node:
     zone: int
     memory_mib: float
     used_mib: float = 0.0
+    n_returns: int = 0
     holds: set[str] = field(default_factory=set)
     """Faults that keep it down."""
 

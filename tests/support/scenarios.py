@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sim.scenario.schema import (
+    Call,
     Effect,
     ExponentialLaw,
     Fault,
@@ -57,6 +58,11 @@ def users(**changes: Any) -> Population:
 def service(**changes: Any) -> Service:
     """Ten milliseconds of work with slots to spare: its pods are either down or perfect."""
     return Service(**{"work": 0.01, "slots": 100} | changes)
+
+
+def call(**changes: Any) -> Call:
+    """A call that waits long enough."""
+    return Call(**{"timeout": 2.0} | changes)
 
 
 def one_pool(pods: int, horizon_s: float, **fields: Any) -> Scenario:

@@ -10,7 +10,7 @@ from report_fixture import DAY_S, DESIGNS, ONE, TWO, make_result, make_scenario,
 
 from sim.estimate import Estimate
 from sim.report import figures_availability, figures_cascade, figures_cost, figures_loss, figures_recovery
-from sim.report.decimate import envelope, steps
+from sim.report.decimate import envelope, held, steps
 from sim.report.figures_comparison import differences_panel
 from sim.report.figures_incident import incident_panel
 from sim.report.figures_sweep import sweep_panels
@@ -52,6 +52,9 @@ class TestText:
         assert with_interval(estimate(0.998481, 0.998332, 0.998624), "share") == "99.848 % [99.833, 99.862]"
         assert with_interval(estimate(621234.0, 564321.0, 683210.0), "money", "EUR") == "621,000 EUR [564,000, 683,000]"
         assert with_interval(estimate(13.34, 12.11, 14.57), "hours") == "13.3 h [12.1, 14.6]"
+
+    def test_nearly_certain_is_not_rounded_to_certain(self) -> None:
+        assert with_interval(estimate(0.9998, 0.97, 1.0), "share") == "99.98 % [97, 100]"
 
     def test_what_was_not_seen_has_its_bound(self) -> None:
         text = estimate_text("outages_per_year", estimate(0.0, 0.0, 0.015, seen=False))
@@ -122,6 +125,11 @@ class TestDecimation:
     def test_short_lines_are_left_alone(self) -> None:
         x = np.arange(10.0)
         assert envelope(x, x)[0] is x
+
+    def test_steps_keep_the_end_before_a_gap(self) -> None:
+        x, y = steps(np.arange(5.0), np.array([4.0, 4.0, np.nan, np.nan, 3.0]))
+        assert x.tolist() == [0.0, 1.0, 2.0, 4.0]
+        assert held(y).tolist() == [4.0, 4.0, 4.0, 3.0]
 
     def test_steps_keep_changes_and_ends(self) -> None:
         x, y = steps(np.arange(6.0), np.array([4.0, 4.0, 3.0, 3.0, 3.0, 3.0]))

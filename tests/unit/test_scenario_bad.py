@@ -274,3 +274,13 @@ def test_the_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
     assert [issue.file for issue in issues_of(tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml")] == [
         str(tmp_path / name) for name in ("a.yaml", "b.yaml", "c.yaml")
     ]
+
+
+def test_a_file_of_junk_is_described_briefly(tmp_path: Path) -> None:
+    path = tmp_path / "junk.yaml"
+    path.write_text((FOLDER / "good.yaml").read_text() + "".join(f"junk{n}: {n}\n" for n in range(5000)))
+    start = time.perf_counter()
+    issues = issues_of(path)
+    assert len(issues) == 201
+    assert issues[0].message == "got 5000 mistakes; the first 200 are told"
+    assert time.perf_counter() - start < 20
