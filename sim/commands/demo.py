@@ -25,7 +25,7 @@ from sim.study.result import RunResult
 
 DAY_FILE = "sweden_central.yaml"
 COMPARISON_FILE = "single_vs_multi_region.yaml"
-DEMO_TRIALS = 16
+DEMO_TRIALS = 12
 DEMO_HORIZON = "90d"
 """Short enough for a minute on two cores, hence wide intervals; the demo says so."""
 
@@ -89,14 +89,16 @@ def _print_day(replays: Sequence[Replay]) -> None:
 
 
 def combined_page(replays: Sequence[Replay], result: RunResult, note: str) -> Page:
-    """The run's page with the replays' sections before its own."""
+    """One page: the day as it was, the comparison, then the same day in the other designs without their events."""
     page = page_of_run(result)
-    sections: list[Section] = []
+    days: list[list[Section]] = []
     for i, replay in enumerate(replays):
         day = page_of_replay(replay.record, dict(replay.tables), replay.scenario, title_of(replay))
-        sections += [_renamed(section, f"day{i}", replay.architecture) for section in day.sections]
+        shown = [section for section in day.sections if i == 0 or section.key != "events"]
+        days.append([_renamed(section, f"day{i}", replay.architecture) for section in shown])
     title = f"{replays[0].experiment.name}; {result.experiment.name}"
-    return replace(page, title=title, warnings=(note, *page.warnings), sections=(*sections, *page.sections))
+    others = [section for day in days[1:] for section in day]
+    return replace(page, title=title, warnings=(*page.warnings, note), sections=(*days[0], *page.sections, *others))
 
 
 def _renamed(section: Section, prefix: str, architecture: str) -> Section:

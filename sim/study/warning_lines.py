@@ -13,6 +13,9 @@ from sim.units import format_memory
 MOST_NAMED = 6
 """Architectures named in one line; a sweep has hundreds."""
 
+NARROW = 0.1
+"""An interval this narrow beside its estimate needs no warning, however few events moved it: a bill, say."""
+
 
 def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> list[str]:
     """Queue bounds, hottest pod, common causes; then the scenario's doubts; then estimates with few events."""
@@ -97,16 +100,20 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
 
 
 def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
-    """One line per architecture for its estimates that rest on few or no events."""
-    lines = []
-    for name, mine in list(estimates.items())[:MOST_NAMED]:
-        by_note: dict[str, list[str]] = {}
+    """At most one line: the measures that rest on few or no events, and in which architectures."""
+    by_measure: dict[str, list[str]] = {}
+    for name, mine in estimates.items():
         for measure, estimate in mine.items():
-            if estimate.note and (not estimate.seen or estimate.note.startswith("few")):
-                by_note.setdefault(estimate.note, []).append(measure)
-        if by_note:
-            lines.append(f"{name}: " + "; ".join(f"{', '.join(m)}: {note}" for note, m in by_note.items()) + ".")
-    return lines
+            few = not estimate.seen or estimate.note.startswith("few")
+            if few and estimate.high - estimate.low > NARROW * abs(estimate.mean):
+                by_measure.setdefault(measure, []).append(name)
+    if not by_measure:
+        return []
+    texts = [
+        measure if len(names) == len(estimates) else f"{measure} ({_listed(names)})"
+        for measure, names in by_measure.items()
+    ]
+    return ["Fewer than ten events seen, so wide intervals or bounds only: " + "; ".join(texts) + "."]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -41,6 +41,8 @@ F8, I8 = types.float64, types.int64
 F1, F2, F3, I1 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1]
 NOTHING = types.void
 CROSSING = types.Tuple((F8, I8, I8))  # type: ignore[no-untyped-call]
+PAIR = types.Tuple((F8, F8))  # type: ignore[no-untyped-call]
+LOCATED = types.Tuple((F8, F8, I8, I8))  # type: ignore[no-untyped-call]
 CODE_AND_INDEX = types.Tuple((I8, I8))  # type: ignore[no-untyped-call]
 F = TypeVar("F", bound=Callable[..., Any])
 

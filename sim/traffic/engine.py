@@ -121,16 +121,16 @@ class Traffic:
         share = self.state[layout.share + g * n_regions + int(regions[0])]
         mine = lost * share * attempts / net.pool_algebra[pool, OUT_ENTRY]
         totals = layout.totals + g * N_TOTALS
-        demand = net.group_algebra[g, FLOW_DEMAND]
-        self.state[totals + 1] -= mine
-        self.state[totals + 3] -= mine * demand / attempts
-        self.state[totals + 4] -= mine
         orbit = layout.orbit + g * int(net.counts[N_STAGES])
-        stage = demand
-        for k in range(int(net.groups[g, GROUP_ATTEMPTS]) - 1):
-            leaving = self.state[orbit + k] / net.group_algebra[g, FLOW_RETRY_S]
-            self.state[orbit + k] += mine * stage / attempts
-            stage = net.group_algebra[g, FLOW_RETRY_SCALE] * leaving
+        leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / net.group_algebra[g, FLOW_RETRY_S]
+        # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
+        waiting = self.state[orbit : orbit + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
+        by_stage = np.concatenate([[net.group_algebra[g, FLOW_DEMAND]], leaving_per_s * waiting])
+        of_stage = mine * by_stage / by_stage.sum()
+        self.state[totals + 1] -= mine
+        self.state[totals + 3] -= of_stage[0]
+        self.state[totals + 4] -= mine
+        waiting += of_stage[:-1]
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)

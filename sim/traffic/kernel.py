@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, NOTHING, compiled
+from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, LOCATED, NOTHING, PAIR, compiled
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
@@ -101,6 +101,30 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
     return best, code, index
 
 
+@compiled(NOTHING(F8, F1, F2, NETWORK))
+def balance_retries(step_s: float, state: Floats, work: Floats, net: Network) -> None:
+    """Let the totals agree with the retry stages: what left a stage is what came in less what stayed.
+
+    The stages decay exactly, but a trapezoid over a long step would count more retries than there were, and so
+    more good requests than were offered.
+    """
+    counts = net.counts
+    rate, guess_rate, new = work[0], work[3], work[5]
+    n_groups, n_stages = counts[N_GROUPS], counts[N_STAGES]
+    orbit0 = 4 * counts[N_PODS] + 2 * counts[N_POOLS] + counts[N_EDGES]
+    totals0 = orbit0 + n_groups * (n_stages + counts[N_REGIONS])
+    for g in range(n_groups):
+        flow = net.group_algebra[g]
+        excess = 0.0  # of the exact outflow over its trapezoid
+        for k in range(orbit0 + g * n_stages, orbit0 + (g + 1) * n_stages):
+            excess += 0.5 * step_s * (rate[k] + guess_rate[k]) - (new[k] - state[k])
+        excess *= flow[FLOW_RETRY_SCALE]
+        totals = totals0 + g * N_TOTALS
+        new[totals + 1] += excess * flow[FLOW_SUCCESS]
+        new[totals + 2] += excess
+        new[totals + 4] += excess * flow[FLOW_USABLE]
+
+
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))
 def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, tolerance: float, net: Network) -> float:
     """One step from `state` into `work[NEW]`; the error in units of the tolerance.
@@ -142,6 +166,7 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
         if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
             error = weighted
+    balance_retries(step_s, state, work, net)
     clamp(new, net)
     return error
 
@@ -172,6 +197,8 @@ def write_trace(now_s: float, state: Floats, trace: Floats, clock: Floats, net: 
             inside += state[p]
             if math.isfinite(pods[p, POD_OOM_LEVEL]):
                 used = pods[p, POD_LIMIT_MIB] - room_mib(now_s, pods, p) + state[p] * pods[p, POD_PER_REQUEST_MIB]
+                # The mean may pass the limit in the moments before a kill; no pod ever uses more than it.
+                used = min(used, pods[p, POD_LIMIT_MIB])
                 if not used <= fullest:
                     fullest, limit = used, pods[p, POD_LIMIT_MIB]
         line[k], line[k + 1], line[k + 2], line[k + 3] = ready, inside, fullest, limit
@@ -179,6 +206,69 @@ def write_trace(now_s: float, state: Floats, trace: Floats, clock: Floats, net: 
         k += 5
     clock[CLOCK_TRACE_LAST] = now_s
     clock[CLOCK_TRACE_ROWS] = row + 1.0
+
+
+@compiled(PAIR(F8, F8, F1, F2, F8, NETWORK))
+def accepted_step(
+    now_s: float, wanted_s: float, state: Floats, work: Floats, tolerance: float, net: Network
+) -> tuple[float, float]:
+    """The longest of ever shorter steps whose error is allowed: (length s, error). `work` holds its result."""
+    trial_s, error = wanted_s, 2.0
+    for _ in range(60):
+        error = etd2_step(now_s, trial_s, state, work, tolerance, net)
+        if error <= 1.0 or trial_s <= STEP_MIN_S:
+            break
+        trial_s = max(trial_s * max(0.2, 0.85 / math.sqrt(error)), STEP_MIN_S)
+    return trial_s, error
+
+
+@compiled(LOCATED(F8, F8, F8, F1, F2, F2, F8, NETWORK))
+def locate(
+    now_s: float,
+    trial_s: float,
+    value_before: float,
+    state: Floats,
+    work: Floats,
+    guards: Floats,
+    tolerance: float,
+    net: Network,
+) -> tuple[float, float, int, int]:
+    """Shorten a step until it ends at the first crossing: (length s, value, code, index); value > 0: it crossed.
+
+    Evaluates the right-hand side at the new state, which the next step starts from: into work[3] and work[4],
+    because `rate` and `slope` must survive for another try. Regula falsi with the Illinois rule.
+    """
+    new = work[5]
+    low_s, low_value, high_s, high_value = 0.0, min(value_before, 0.0), trial_s, 0.0
+    value, code, index, side = 0.0, REACHED, -1, 0
+    for attempt in range(_LOCATE_TRIES):
+        if attempt > 0:
+            etd2_step(now_s, trial_s, state, work, tolerance, net)
+        derivative(now_s + trial_s, now_s + trial_s, new, work[3], work[4], net)
+        value, code, index = crossing(now_s + trial_s, new, guards, net)
+        if attempt == 0 and value <= 0.0:
+            return trial_s, value, REACHED, -1
+        close = abs(value) <= _EVENT_TOLERANCE or (value > 0.0 and high_s - low_s <= 1e-9 * (1.0 + now_s))
+        if close or attempt == _LOCATE_TRIES - 1:
+            break
+        if value > 0.0:
+            high_s, high_value = trial_s, value
+            if side == 1:
+                low_value *= 0.5  # Illinois: keep the bracket shrinking from both ends
+            side = 1
+        else:
+            low_s, low_value = trial_s, value
+            if side == -1:
+                high_value *= 0.5
+            side = -1
+        if attempt == _LOCATE_TRIES - 2:
+            trial_s = high_s  # give up finer location: the last try ends where it has crossed for certain
+        elif math.isfinite(low_value):
+            trial_s = low_s - low_value * (high_s - low_s) / (high_value - low_value)
+            trial_s = min(max(trial_s, low_s), high_s)
+        else:
+            trial_s = 0.5 * (low_s + high_s)
+    return trial_s, max(value, _EVENT_TOLERANCE), code, index
 
 
 @compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
@@ -193,71 +283,31 @@ def advance(
     if value > 0.0:
         return code, index
     while now_s < end_s:
-        trial_s = min(step_s, clock[CLOCK_STEP_MAX])
+        wanted_s = min(step_s, clock[CLOCK_STEP_MAX])
         for g in range(net.counts[N_GROUPS]):
-            trial_s = min(trial_s, demand_at(now_s, net.curves, g)[1])
-        trial_s = max(trial_s, STEP_MIN_S)
-        last = now_s + trial_s >= end_s
-        if last:
-            trial_s = end_s - now_s
-        error = 2.0
-        for _ in range(60):
-            error = etd2_step(now_s, trial_s, state, work, tolerance, net)
-            if error <= 1.0 or trial_s <= STEP_MIN_S:
-                break
-            trial_s = max(trial_s * max(0.2, 0.85 / math.sqrt(error)), STEP_MIN_S)
-            last = False
+            wanted_s = min(wanted_s, demand_at(now_s, net.curves, g)[1])
+        wanted_s = max(wanted_s, STEP_MIN_S)
+        if now_s + wanted_s >= end_s:
+            wanted_s = end_s - now_s
+        trial_s, error = accepted_step(now_s, wanted_s, state, work, tolerance, net)
         if not math.isfinite(error):
             clock[CLOCK_NOW] = now_s
             return BROKEN, -1
         growth = 4.0 if error < 0.045 else max(0.2, 0.85 / math.sqrt(error))
+        to_end = trial_s == end_s - now_s
         # A step that was cut by `end_s` says nothing against the longer one that was planned.
-        step_s = max(step_s, trial_s * growth) if last else trial_s * growth
+        step_s = max(step_s, trial_s * growth) if to_end else trial_s * growth
         step_s = min(step_s, clock[CLOCK_STEP_MAX])
-
-        # Right-hand side at the new state: the next step's start, and what the thresholds look at.
-        low_s, low_value, high_s, high_value = 0.0, min(value, 0.0), trial_s, 0.0
-        side = 0
-        for attempt in range(_LOCATE_TRIES):
-            if attempt > 0:
-                etd2_step(now_s, trial_s, state, work, tolerance, net)
-            # guess_rate and guess_slope serve as scratch: `rate` must survive for another try.
-            derivative(now_s + trial_s, now_s + trial_s, new, work[3], work[4], net)
-            value, code, index = crossing(now_s + trial_s, new, guards, net)
-            if attempt == 0 and value <= 0.0:
-                break
-            if abs(value) <= _EVENT_TOLERANCE or (value > 0.0 and high_s - low_s <= 1e-9 * (1.0 + now_s)):
-                break
-            if attempt == _LOCATE_TRIES - 1:
-                break  # `new` is the state at `high_s`
-            if value > 0.0:
-                high_s, high_value = trial_s, value
-                if side == 1:
-                    low_value *= 0.5  # Illinois: keep the bracket shrinking from both ends
-                side = 1
-            else:
-                low_s, low_value = trial_s, value
-                if side == -1:
-                    high_value *= 0.5
-                side = -1
-            if attempt == _LOCATE_TRIES - 2:
-                trial_s = high_s
-            elif not math.isfinite(low_value):
-                trial_s = 0.5 * (low_s + high_s)
-            else:
-                trial_s = low_s - low_value * (high_s - low_s) / (high_value - low_value)
-                trial_s = min(max(trial_s, low_s), high_s)
-            last = False
-        happened = value > -_EVENT_TOLERANCE and (value > 0.0 or high_value > 0.0)
-        now_s = end_s if last else now_s + trial_s
+        length_s, value, code, index = locate(now_s, trial_s, value, state, work, guards, tolerance, net)
+        now_s = end_s if to_end and length_s == trial_s else now_s + length_s
         state[:] = new
         rate[:] = work[3]
         slope[:] = work[4]
         work[6] = work[7]
         clock[CLOCK_N_STEPS] += 1.0
-        if now_s >= clock[CLOCK_TRACE_LAST] + clock[CLOCK_TRACE_EVERY] or (
-            happened and math.isfinite(clock[CLOCK_TRACE_EVERY])
-        ):
+        happened = value > 0.0
+        tracing = math.isfinite(clock[CLOCK_TRACE_EVERY])
+        if tracing and (happened or now_s >= clock[CLOCK_TRACE_LAST] + clock[CLOCK_TRACE_EVERY]):
             write_trace(now_s, state, trace, clock, net)
         if happened or int(clock[CLOCK_TRACE_ROWS]) >= trace.shape[0]:
             clock[CLOCK_NOW], clock[CLOCK_STEP] = now_s, step_s

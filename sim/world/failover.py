@@ -22,6 +22,8 @@ from sim.world.standby import Standby
 _REFUSAL_SAID_FOR_S = 3600.0
 
 _AUTOMATIC = "automatic"
+_DRAIN_TIMES = 30.0
+"""Times `ttl` that a standby runs on after the load went home: the clients that have not followed need it."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Controller:
         self.sides = [Side(region, share) for region, share in zip(self._names.regions, base, strict=True)]
         self._tested_s = 0.0
         self._n_failovers = 0
+        self._n_moves = 0
         self.followers: list[Callable[[str], None]] = []
         for r, side in enumerate(self.sides):
             if side.region != PROVIDER and self._names.pool(side.region, self._population.journey) is not None:
@@ -173,6 +176,7 @@ class Controller:
                 self._rest()  # it got well before its standby was ready
                 return
             side.kept, side.to = 0.0, to
+            self._n_moves += 1
             self._steer()
             self._context.record(
                 Kind.FAILOVER, f"{how}: load of {side.region} to {names}", region=side.region, population=self.name
@@ -197,16 +201,21 @@ class Controller:
         """Who takes the load of a sick side, healthy ones only."""
         if to is None and self.policy.policy == "provider":
             return [s for s in self.sides if s.region == PROVIDER]
-        others = [s for s in self.sides if s is not side and s.region != PROVIDER]
-        with_entry = [s for s in others if self._names.pool(s.region, self._population.journey) is not None]
+        others = self._others(side)
         if to is not None:
-            return [s for s in with_entry if s.region == to]
-        healthy = [s for s in with_entry if not s.below or self._standby.sleeps(s.region)]
+            return [s for s in others if s.region == to]
+        healthy = [s for s in others if not s.below or self._standby.sleeps(s.region)]
         return healthy if self.policy.policy == "active-active" else healthy[:1]
+
+    def _others(self, side: Side) -> list[Side]:
+        """The other regions that could answer at all."""
+        return [
+            s for s in self.sides if s is not side and self._names.pool(s.region, self._population.journey) is not None
+        ]
 
     def _largest(self, side: Side) -> str | None:
         """Where people send the load without a policy that says it: the most ready capacity."""
-        takers = [s for s in self.sides if s is not side and not s.below and s.region != PROVIDER]
+        takers = [s for s in self._others(side) if not s.below]
         if self.policy.policy not in ("none", "manual") or not takers:
             return None
         entry = self._population.journey
@@ -263,4 +272,7 @@ class Controller:
             )
             if side.kept < 1.0:
                 yield self._context.env.timeout(self.policy.failback.every)
-        self._rest()
+        n_moves = self._n_moves
+        yield self._context.env.timeout(_DRAIN_TIMES * self.policy.ttl)
+        if self._n_moves == n_moves:
+            self._rest()

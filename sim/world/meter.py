@@ -14,17 +14,16 @@ class Meter:
 
     def set(self, kind: str, name: str, count: float) -> None:
         """From now on `count` of them run."""
-        self._add_up((kind, name))
+        self._add_up((kind, name), self._context.now_s)
         self._count[kind, name] = count
 
-    def hours(self, kind: str) -> dict[str, float]:
-        """Hours until now, by name."""
+    def hours(self, kind: str, until_s: float) -> dict[str, float]:
+        """Hours until `until_s` (the horizon: nothing happens after the last event, and it costs), by name."""
         for key in self._count:
-            self._add_up(key)
+            self._add_up(key, until_s)
         return {name: hours for (k, name), hours in self._hours.items() if k == kind}
 
-    def _add_up(self, key: tuple[str, str]) -> None:
-        now_s = self._context.now_s
+    def _add_up(self, key: tuple[str, str], now_s: float) -> None:
         passed_s = now_s - self._since_s.get(key, now_s)
         self._hours[key] = self._hours.get(key, 0.0) + self._count.get(key, 0.0) * passed_s / 3600.0
         self._since_s[key] = now_s

@@ -134,8 +134,8 @@ class Trial:
             totals=totals_of(traffic),
             month_start_s=self._observers.month_start_s,
             month_totals=self._observers.month_totals(),
-            node_hours=self._meter.hours("node"),
-            pod_hours=self._meter.hours("pod"),
+            node_hours=self._meter.hours("node", end_s),
+            pod_hours=self._meter.hours("pod", end_s),
             trace=trace_of(traffic) if self._keep else None,
         )
 

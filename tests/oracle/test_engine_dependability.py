@@ -54,9 +54,15 @@ def below(scenario: Scenario, n_trials: int) -> Below:
     )
 
 
+def test_a_vague_estimate_passes_no_check() -> None:
+    vague = mean_of([0.0, 1.0], 0.5)
+    for judge in (check, refute):
+        with pytest.raises(AssertionError, match="too vague"):
+            judge(vague, 0.1)
+
+
 # --- C01: one repairable unit -------------------------------------------------------------------------
 
-UNIT = forms.Unit(0.001, 0.25)
 N_YEARS = 800
 
 
@@ -217,8 +223,8 @@ def months(repair: str) -> np.ndarray:
 
 
 def at_most(hours: float, repair: str, expected: float) -> Comparison:
-    """Share of months with at most so much downtime; a pod that is released takes a millisecond to start."""
-    return share_of(int(np.sum(months(repair) <= hours + 1e-5)), N_MONTHS, expected)
+    """Share of months with at most so much downtime."""
+    return share_of(int(np.sum(months(repair) <= hours)), N_MONTHS, expected)
 
 
 @pytest.mark.parametrize("hours", [0.72, 3.6, 7.2, 24.0])
@@ -236,10 +242,10 @@ def test_c15_no_downtime_and_its_mean() -> None:
     check(mean_of(months("exponential"), TRUTHS["T01_0"]["mean_D"]), 0.4)
 
 
-@pytest.mark.parametrize("hours", [1.4999999, 9.0])
-def test_c15_constant_repair(hours: float) -> None:
-    exact = 1.0 if hours == 9.0 else 0.99
-    check(at_most(hours - (1.0 - exact), "constant", TRUTHS[f"T02_x{hours}"]["P_le"]), 0.03)
+@pytest.mark.parametrize(("hours", "slack_h"), [(1.4999999, 0.0), (9.0, 1e-5)])
+def test_c15_constant_repair(hours: float, slack_h: float) -> None:
+    """Six outages are 9 h, and six milliseconds of starting the pod."""
+    check(at_most(hours + slack_h, "constant", TRUTHS[f"T02_x{hours}"]["P_le"]), 0.03)
 
 
 def test_c01_downtime_of_a_month() -> None:

@@ -7,7 +7,6 @@ each scenario; C17 and so on name the entries of the truths.
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from sim.oracles import queue_forms as queues
 from sim.scenario.schema import CrashLoop, Effect, Fault, Model, PodMemory, Repair, Scenario
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import ALG_BLOCKED, ALG_WAIT_S, GUARD, GUARD_IN_FLIGHT
+from sim.traffic.layout import ALG_WAIT_S, GUARD, GUARD_IN_FLIGHT
 from sim.traffic.rates import look_up
 from sim.world import Kind
 from sim.world.trial import Trial
@@ -119,8 +118,8 @@ def test_c17_another_queue_fails(broken: dict[str, float]) -> None:
     assert wrong(c17(**broken)) >= {"q(10)", "q(60)", "left in the surge", "drain", "left in the lull"}
 
 
-def test_c17_the_order_of_the_tolerance() -> None:
-    """Negative control of the served: without abandonment everybody who came is served, 1000 more."""
+def test_c17_without_abandonment_more_are_served() -> None:
+    """Negative control of the served: without abandonment it is everybody who came, 1000 more."""
     served, expected = c17(None)["served"]
     assert served != expected
     assert served == pytest.approx(120 * SURGE_S + 80 * TRUTHS["F02"]["drain_s"], rel=1e-6)
@@ -252,7 +251,7 @@ def test_c23_a_leak_kills_every_21720_s() -> None:
 @pytest.mark.parametrize(
     ("broken", "failing"),
     [
-        ({"leak_mib_per_min": 2.01}, {"first", "longest", "shortest", "last", "kills a day", "availability"}),
+        ({"leak_mib_per_min": 2.2}, {"first", "longest", "shortest", "last", "kills a day", "availability"}),
         # A back-off that never forgets grows to 300 s.
         ({"crash_loop": CrashLoop(reset=1e7)}, {"last", "kills a day", "availability"}),
     ],
@@ -314,11 +313,38 @@ def test_a07_the_plain_fluid_rejects_nobody() -> None:
     assert wrong(steady_state(FLUID)) == {"rejected", "in system"}
 
 
-def transient(model: Model) -> dict[str, Callable[[], float] | float]:
-    """Mean in system at 1 s and services completed by 5.5 s, from empty."""
+def transient(model: Model) -> dict[str, float]:
+    """Errors, relative: mean in system at 1 s and services completed by 5.5 s, from empty."""
     plane = small_queue(model)
     plane.advance(1.0)
     in_system = plane.in_flight(0)
     plane.advance(5.5)
-    # Accepted ones end well some time: those inside are not completed yet.
-    return {"in system": in_system, "completed": plane.totals(0)[1] - plane.in_flight(0)}
+    # Success is booked at arrival; those inside are not completed yet.
+    completed = plane.totals(0)[1] - plane.in_flight(0)
+    return {
+        "in system": in_system / TRUTHS["P01"]["queue_I1"] - 1,
+        "completed": completed / TRUTHS["P01"]["served55"] - 1,
+    }
+
+
+# The table gives the busy share of a queue that has settled at the same mean. A queue that has just begun to fill is
+# less spread out, hence busier: the engine completes less at first and has more inside.
+A07_ERRORS = {"in system": (0.020, 0.030), "completed": (-0.003, -0.001)}
+
+
+def beyond(errors: dict[str, float]) -> set[str]:
+    """Names of the errors outside of what is stated."""
+    return {name for name, (low, high) in A07_ERRORS.items() if not low <= errors[name] <= high}
+
+
+def test_a07_transients_within_the_stated_error() -> None:
+    errors = transient(FINE)
+    assert not beyond(errors), errors
+
+
+def test_a07_the_plain_fluid_is_beyond_it() -> None:
+    """Negative control: -20 % inside and +10 % completed."""
+    errors = transient(FLUID)
+    assert beyond(errors) == set(A07_ERRORS)
+    assert abs(errors["in system"]) > 5 * A07_ERRORS["in system"][1]
+    assert errors["completed"] > 0.05

@@ -26,7 +26,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 WEEK_S, YEAR_S = 7 * DAY_S, 365 * DAY_S
 FAR_S = 1e6
-"""A deadline that nobody meets in time only if he is never answered."""
+"""A deadline that only those miss who are never answered."""
 
 
 def exponential(mean_s: float) -> LawSpec:

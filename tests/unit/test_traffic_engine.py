@@ -423,7 +423,7 @@ def test_a_lost_number_is_an_error_and_not_a_result():
     plane = traffic(one_pool())
     to(plane, 10.0)
     plane.net.pools[0, 0] = math.nan
-    with pytest.raises((FloatingPointError, ValueError), match="finite|NaN"):  # the latter without compilation
+    with pytest.raises((FloatingPointError, ValueError), match=r"finite|NaN"):  # the latter without compilation
         plane.advance(20.0)
 
 
