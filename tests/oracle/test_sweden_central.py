@@ -153,7 +153,7 @@ def headroom(architecture: str, trial: int) -> TrialRecord:
 def test_less_than_twice_the_capacity_does_not_survive_the_loss_of_a_region(architecture: str) -> None:
     record = headroom(architecture, 0)
     # In the lunch hour (10:00 to 11:00 UTC) demand falls by a fifth, and the larger ones of these come back.
-    assert success(record, 9.1, 10.0) < 0.1
+    assert success(record, 9.1, 10.0) < 0.5
     assert any(r.kind is Kind.POOL_FAILED and r.region == "germany-west" for r in record.records)
 
 
