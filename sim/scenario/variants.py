@@ -41,8 +41,8 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """`ARCHITECTURE`, or `ARCHITECTURE | key=value, key=value`."""
-        settings = ", ".join(f"{key}={value}" for key, value in self.settings)
+        """`ARCHITECTURE`, or `ARCHITECTURE | key=value, key=value`; keys of services without that first word."""
+        settings = ", ".join(f"{key.removeprefix('services.')}={value}" for key, value in self.settings)
         return f"{self.architecture} | {settings}" if settings else self.architecture
 
 

@@ -106,7 +106,7 @@ def balance_retries(step_s: float, state: Floats, work: Floats, net: Network) ->
     """Let the totals agree with the retry stages: what left a stage is what came in less what stayed.
 
     The stages decay exactly, but a trapezoid over a long step would count more retries than there were, and so
-    more good requests than were offered.
+    more good requests than were offered. What a stage lets out is good, or enters the next one.
     """
     counts = net.counts
     rate, guess_rate, new = work[0], work[3], work[5]
@@ -115,14 +115,17 @@ def balance_retries(step_s: float, state: Floats, work: Floats, net: Network) ->
     totals0 = orbit0 + n_groups * (n_stages + counts[N_REGIONS])
     for g in range(n_groups):
         flow = net.group_algebra[g]
-        excess = 0.0  # of the exact outflow over its trapezoid
-        for k in range(orbit0 + g * n_stages, orbit0 + (g + 1) * n_stages):
-            excess += 0.5 * step_s * (rate[k] + guess_rate[k]) - (new[k] - state[k])
-        excess *= flow[FLOW_RETRY_SCALE]
-        totals = totals0 + g * N_TOTALS
-        new[totals + 1] += excess * flow[FLOW_SUCCESS]
-        new[totals + 2] += excess
-        new[totals + 4] += excess * flow[FLOW_USABLE]
+        first, totals = orbit0 + g * n_stages, totals0 + g * N_TOTALS
+        excess = 0.0  # of the exact outflow of a stage over its trapezoid
+        for k in range(first, first + int(net.groups[g, GROUP_ATTEMPTS]) - 1):
+            enters = excess * (1.0 - flow[FLOW_SUCCESS])
+            after = max(new[k] + enters, 0.0)
+            excess = 0.5 * step_s * (rate[k] + guess_rate[k]) + enters - (after - state[k])
+            excess *= flow[FLOW_RETRY_SCALE]
+            new[k] = after
+            new[totals + 1] += excess * flow[FLOW_SUCCESS]
+            new[totals + 2] += excess
+            new[totals + 4] += excess * flow[FLOW_USABLE]
 
 
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))

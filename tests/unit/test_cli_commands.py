@@ -92,7 +92,7 @@ def test_a_sweep_takes_the_named_architecture(tmp_path: Path):
     result = run_small(tmp_path, *arguments, command="sweep")
     assert result.exit_code == 0, result.output
     names = list(json.loads(result.stdout)["architectures"])
-    assert names == ["single | services.web.queue=5", "single | services.web.queue=10"]
+    assert names == ["single | web.queue=5", "single | web.queue=10"]
 
 
 def test_a_sweep_without_axes_is_a_usage_error(tmp_path: Path):

@@ -248,3 +248,9 @@ def test_a_limit_that_is_not_raised() -> None:
 
 def test_a_valid_scenario_has_no_findings(scenario: Scenario) -> None:
     assert findings_of(scenario) == []
+
+
+@pytest.mark.parametrize(("share", "is_told"), [("5%", True), ("4.9%", False)])
+def test_clients_that_never_follow_a_switch_can_keep_the_objective_out_of_reach(share: str, is_told: bool) -> None:
+    issues = told("failover.policy=manual", f"failover.ignore_ttl={share}")
+    assert any("never follow a switch" in issue.message for issue in issues) is is_told

@@ -126,6 +126,15 @@ def test_the_warnings_of_the_example(example: Experiment) -> None:
             "kills; a queue of 28 fits",
             "warning",
         ),
+        Issue(
+            str(EXAMPLE),
+            91,
+            111,
+            "architectures.active-passive-hot.failover.ignore_ttl",
+            "got 5% of clients that never follow a switch: with a whole region lost, success stays below the "
+            "objective's threshold of 95% until that region is back",
+            "warning",
+        ),
     )
 
 
@@ -209,7 +218,7 @@ def test_sweeps_are_crossed_with_architectures(tmp_path: Path) -> None:
         "failover.ttl": ("10s", "1m"),
     }
     assert len(experiment.scenarios) == 2 * 2 * 1 * 2
-    name = "two | services.web.queue=20, services.web.slots=30, failover.ttl=1m"
+    name = "two | web.queue=20, web.slots=30, failover.ttl=1m"
     scenario = experiment.scenarios[name]
     assert (scenario.services["web"].queue, scenario.services["web"].slots, scenario.failover.ttl) == (20, 30, 60)
     assert scenario.failover.policy == "active-passive"
