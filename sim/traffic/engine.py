@@ -106,30 +106,28 @@ class Traffic:
         """This share of the requests inside is lost."""
         layout, pool = self.layout, int(self.net.pods[pod, POD_POOL])
         lost = share * self.state[layout.credit + pod] * self.state[layout.quality + pool]
-        if lost > 0.0 and self.net.pool_algebra[pool, OUT_ENTRY] > 0.0:
-            for g in range(len(self.names.populations)):
-                self._take_back(g, pool, lost)
+        # Each population loses by what it sends here and what of that ends well.
+        n_groups, n_regions = self.net.health.shape
+        shares = self.state[layout.share : layout.totals].reshape(n_groups, n_regions)
+        sent = shares * (self.net.routes[:, :, ROUTE_ENTRY] == pool) * self.net.group_algebra[:, [FLOW_ATTEMPTS]]
+        good_per_s = (sent * self.net.health).sum(axis=1)
+        if lost > 0.0 and good_per_s.sum() > 0.0:
+            for g in np.flatnonzero(good_per_s):
+                self._take_back(int(g), lost * good_per_s[g] / good_per_s.sum())
         self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
 
-    def _take_back(self, g: int, pool: int, lost: float) -> None:
+    def _take_back(self, g: int, lost: float) -> None:
         net, layout = self.net, self.layout
-        attempts = net.group_algebra[g, FLOW_ATTEMPTS]
-        regions = np.flatnonzero(net.routes[g, :, ROUTE_ENTRY] == pool)
-        if attempts <= 0.0 or regions.size == 0:
-            return
-        n_regions = len(self.names.regions)
-        share = self.state[layout.share + g * n_regions + int(regions[0])]
-        mine = lost * share * attempts / net.pool_algebra[pool, OUT_ENTRY]
         totals = layout.totals + g * N_TOTALS
         orbit = layout.orbit + g * int(net.counts[N_STAGES])
         leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / net.group_algebra[g, FLOW_RETRY_S]
         # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
         waiting = self.state[orbit : orbit + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
         by_stage = np.concatenate([[net.group_algebra[g, FLOW_DEMAND]], leaving_per_s * waiting])
-        of_stage = mine * by_stage / by_stage.sum()
-        self.state[totals + 1] -= mine
+        of_stage = lost * by_stage / by_stage.sum()
+        self.state[totals + 1] -= lost
         self.state[totals + 3] -= of_stage[0]
-        self.state[totals + 4] -= mine
+        self.state[totals + 4] -= lost
         waiting += of_stage[:-1]
 
     def _empty(self, pod: int) -> None:

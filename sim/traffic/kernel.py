@@ -109,23 +109,38 @@ def balance_retries(step_s: float, state: Floats, work: Floats, net: Network) ->
     more good requests than were offered. What a stage lets out is good, or enters the next one.
     """
     counts = net.counts
-    rate, guess_rate, new = work[0], work[3], work[5]
+    rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     n_groups, n_stages = counts[N_GROUPS], counts[N_STAGES]
     orbit0 = 4 * counts[N_PODS] + 2 * counts[N_POOLS] + counts[N_EDGES]
     totals0 = orbit0 + n_groups * (n_stages + counts[N_REGIONS])
+    half_s = 0.5 * step_s
     for g in range(n_groups):
-        flow = net.group_algebra[g]
-        first, totals = orbit0 + g * n_stages, totals0 + g * N_TOTALS
-        excess = 0.0  # of the exact outflow of a stage over its trapezoid
-        for k in range(first, first + int(net.groups[g, GROUP_ATTEMPTS]) - 1):
-            enters = excess * (1.0 - flow[FLOW_SUCCESS])
+        first, total = orbit0 + g * n_stages, totals0 + g * N_TOTALS
+        last = first + int(net.groups[g, GROUP_ATTEMPTS]) - 1
+        left = 0.0  # trapezoid of what leaves the stages
+        for k in range(first, last):
+            left -= half_s * (slope[k] * state[k] + guess_slope[k] * guess[k])
+        if left <= 0.0:
+            continue
+        # The same trapezoids say what part of that was let through, what part of it was good, and how good.
+        change = new[total : total + N_TOTALS] - state[total : total + N_TOTALS]
+        retried, good = max(change[2] - change[0], 0.0), max(change[1] - change[3], 0.0)
+        let_through = min(retried / left, 1.0)
+        success = min(good / retried, 1.0) if retried > 0.0 else 0.0
+        quality = change[4] / change[1] if change[1] > 0.0 else 0.0
+        carried, excess = 0.0, 0.0  # of the exact outflow over its trapezoid: of one stage, of all
+        for k in range(first, last):
+            enters = carried * let_through * (1.0 - success)
             after = max(new[k] + enters, 0.0)
-            excess = 0.5 * step_s * (rate[k] + guess_rate[k]) + enters - (after - state[k])
-            excess *= flow[FLOW_RETRY_SCALE]
+            by_rule = -half_s * (slope[k] * state[k] + guess_slope[k] * guess[k])
+            carried = half_s * (rate[k] + guess_rate[k]) + enters - (after - state[k])
+            carried = max(carried, -by_rule)
             new[k] = after
-            new[totals + 1] += excess * flow[FLOW_SUCCESS]
-            new[totals + 2] += excess
-            new[totals + 4] += excess * flow[FLOW_USABLE]
+            excess += carried
+        excess *= let_through
+        new[total + 1] += excess * success
+        new[total + 2] += excess
+        new[total + 4] += excess * success * quality
 
 
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))

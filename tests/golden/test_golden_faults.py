@@ -17,7 +17,8 @@ POD = memory(100.0, 0.0, 1000.0)
 def test_a_crashing_pod_comes_back_after_ever_longer_back_offs():
     """Startup 30 s. Crash 1 at 100: at once, ready 130. Crash 2 at 150: 10 s, ready 190.
 
-    Crash 3 at 200: 20 s, ready 250. Ready from 250 to 850 is 600 s: the crash at 850 is the first again, ready 880. The strike at 860 finds a pod
+    Crash 3 at 200: 20 s, ready 250.
+    Ready from 250 to 850 is 600 s: the crash at 850 is the first again, ready 880. The strike at 860 finds a pod
     that is down already and does nothing.
     """
     record = run(

@@ -483,3 +483,14 @@ def test_trials_do_not_share_arrays():
     to(plane, 60.0)
     for array, expected in zip(blueprint.network, before, strict=True):
         assert np.array_equal(array, expected)
+
+
+def test_a_kill_takes_nothing_from_users_whom_it_did_not_serve():
+    """`hasty` never gets an answer in time, so nothing was booked for it that could be taken back."""
+    people = {"hasty": users(10.0, deadline=1e-3), "patient": users(10.0)}
+    plane = traffic(world(services={"web": service(0.5)}, populations=people))
+    to(plane, 300.0)
+    hasty, patient = plane.totals(0)[1], plane.totals(1)[1]
+    plane.stop_pod(plane.pods_of[0][0])
+    assert plane.totals(0)[1] == pytest.approx(hasty, abs=0.02)
+    assert plane.totals(1)[1] < patient - 1.0
