@@ -60,8 +60,7 @@ def read_text(text: str, file: str, path: Path = ()) -> tuple[Node | None, list[
     if match := _CONTROL.search(text):
         line = text.count("\n", 0, match.start()) + 1
         column = match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1
-        message = f"got control character U+{ord(match[0]):04X}, expected text: remove it"
-        raise ScenarioError([Issue(file, line, column, "", message)])
+        raise ScenarioError([Issue(file, line, column, "", _control_message(match))])
     reader = _Reader(file, path)
     try:
         root = reader.document(iter(YAML(typ="safe", pure=True).parse(text)))
@@ -133,6 +132,10 @@ def _text_of(path: str) -> str:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"got byte 0x{data[error.start]:02X}, which is not UTF-8: save the file as UTF-8"
         raise refuse(message, line, column) from None
+
+
+def _control_message(match: re.Match[str]) -> str:
+    return f"got control character U+{ord(match[0]):04X}, expected text: remove it"
 
 
 def _wording(error: MarkedYAMLError) -> str:
@@ -214,6 +217,8 @@ class _Reader:
     def _scalar(self, event: Any, at: Place) -> tuple[Node, int]:
         self._refuse_tag(event, at)
         value: Scalar = event.value
+        if match := _CONTROL.search(event.value):  # written as an escape; a terminal would obey it
+            self._stop(at, _control_message(match))
         if event.style is None:
             try:
                 value = scalar(event.value)

@@ -100,6 +100,8 @@ def read_durations(folder: str, source: _Source) -> tuple[float, ...]:
         raise ValueError(f"{source.file} is not UTF-8 text") from None
     except OSError as error:
         raise ValueError(f"{source.file} cannot be read: {error.strerror}") from None
+    except RuntimeError:  # what Python before 3.13 raises for symbolic links that go round in a circle
+        raise ValueError(f"{source.file} cannot be read: its symbolic links go round in a circle") from None
     try:
         rows = list(csv.reader(text.splitlines()))
     except csv.Error as error:

@@ -110,7 +110,7 @@ class Model(Spec):
 class Scenario(Spec):
     """One architecture, resolved: everything the engine needs to run trials of it."""
 
-    name: str
+    name: Annotated[str, Field(max_length=200)]
     """What this is about."""
     start: Moment
     """Begin of the horizon, UTC unless an offset is given."""

@@ -55,8 +55,9 @@ def apply_sets(root: Node, sets: Iterable[str]) -> tuple[Node, list[Issue]]:
     for number, text in enumerate(sets, start=1):
         key, equals, value = text.partition("=")
         at = Place("--set", number, 1)
-        if not equals:
-            issues.append(at.issue(f"got {text[:80]!r}, expected key=value such as services.irm.queue=20"))
+        if not equals or not value.strip():  # an empty shell variable must not delete what the file says
+            hint = "; null deletes a key" if equals else ""
+            issues.append(at.issue(f"got {text[:80]!r}, expected key=value such as services.irm.queue=20{hint}"))
             continue
         try:
             path = split_path(key)

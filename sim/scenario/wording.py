@@ -22,6 +22,7 @@ _EXPECTED: Final = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_long": "text of at most {max_length} characters",
     "tuple_type": "a list",
     "dict_type": "a block of names",
     "greater_than": "more than {gt}",

@@ -55,20 +55,28 @@ class Dispatcher:
                 task = self._lost.popleft() if self._lost else next_task()
                 if task is None:
                     break
-                self._submit(task)
+                if not self._submit(task):
+                    break
             if self._running:
                 wait(self._running, return_when=FIRST_COMPLETED)
                 self._collect(take)
             elif not self._lost:
                 return
 
-    def _submit(self, task: Task) -> None:
+    def _submit(self, task: Task) -> bool:
+        """Whether the task runs now; if not, the executor broke since the last look."""
         if self._executor is None:
             self._executor = self._workers.start()
         try:
             self._running[self._executor.submit(run_task, self._job, task)] = task
-        except BrokenExecutor:  # it broke since the last look; the others are found lost by `_collect`
-            self._lose(task)
+        except BrokenExecutor:
+            if self._running:  # `_collect` finds those lost and closes the executor; this one never ran
+                self._lost.appendleft(task)
+            else:
+                self._lose(task)
+                self._close_executor()
+            return False
+        return True
 
     def _collect(self, take: Callable[[TaskResult], None]) -> None:
         broken = False
@@ -92,7 +100,8 @@ class Dispatcher:
         if self._losses[task] > MOST_RESUBMISSIONS:
             raise RunError(
                 f"trials {task.first} to {task.trials[-1]} of {task.architecture} were lost with their worker "
-                f"{self._losses[task]} times; most often memory ran out: try fewer --workers"
+                f"{self._losses[task]} times; most often memory ran out: try fewer "
+                '--workers (in a script of your own, is the call below `if __name__ == "__main__":`?)'
             )
         self._lost.append(task)
 

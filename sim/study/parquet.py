@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.errors import RunError
+from sim.study.interrupts import interrupts_deferred
 from sim.study.tables import Column, Table, canonical
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def quoted_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@interrupts_deferred()  # DuckDB swallows a KeyboardInterrupt that is raised inside it: Ctrl-C would be lost
 def write_table(path: Path, table: Table) -> None:
     """Write a table under a temporary name, make it durable, then give it its name.
 
@@ -90,6 +92,7 @@ def publish(temporary: Path, path: Path) -> None:
             os.close(directory)
 
 
+@interrupts_deferred()
 def read_table(path: Path) -> Table:
     """Read a table as it was written (NaN for NULL); raises RunError with the path if it cannot be read."""
     import duckdb

@@ -7,13 +7,13 @@ tasks to stop. Knows nothing of trials, tables or files.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from sim.study.interrupts import interrupts_deferred
 from sim.study.work import stop_when
 
 P = ParamSpec("P")
@@ -126,32 +126,8 @@ class _Pool(ProcessPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """As the base class; an interrupt meanwhile arrives right after."""
-        with _interrupts_deferred():
+        with interrupts_deferred():
             return super().submit(fn, *args, **kwargs)
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Ctrl-C and a request to terminate wait until the block is over.
-
-    By handlers and not by a signal mask: a mask holds for one thread, and the system would give the signal to another.
-    """
-    if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
-        yield
-        return
-    arrived: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not None:  # None: set by C code, and not ours to replace
-            signal.signal(number, lambda number, _: arrived.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-        if arrived:
-            signal.raise_signal(arrived[0])
 
 
 def make_workers(count: int) -> Workers:
@@ -168,7 +144,7 @@ def _start_fork_server() -> None:
     from multiprocessing import forkserver, resource_tracker
 
     resource_tracker.ensure_running()
-    with _interrupts_deferred():
+    with interrupts_deferred():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.ensure_running()

@@ -121,7 +121,7 @@ class OnCall:
                 yield context.env.timeout(self._draw(operations.diagnose, element, "diagnose", number))
             context.record(Kind.DIAGNOSED, "", region=region)
             tried: list[str] = []
-            while not self._is_over(region):
+            while not self._is_over(region) or self._known_remedies(region, tried):
                 began_s = context.now_s
                 choice = self._choose(region, tried, number)
                 if choice is None:
@@ -140,6 +140,18 @@ class OnCall:
         if any(w.below for w in self._watched if w.region == region):
             return False
         return not any(controller.home_is_sick(region) for controller in self._controllers)
+
+    def _known_remedies(self, region: str, tried: list[str]) -> bool:
+        """Whether a step not tried yet helps against a fault that is active in the region.
+
+        People who found the cause remove it before they close the incident, even if users are well meanwhile: behind
+        a failover the region looks healthy without load, and would fail again as soon as the load comes home.
+        """
+        active = set(self._faults.active_names([region]))
+        return any(
+            name not in tried and active & set(step.helps_against) and not active & set(step.makes_worse)
+            for name, step in self._operations.runbook.items()
+        )
 
     def _choose(self, region: str, tried: list[str], number: int) -> tuple[str, bool] | None:
         """The next step and whether it is one that helps: one that helps against what is wrong, else the next.
