@@ -104,7 +104,7 @@ def root(
 
 @app.command()
 def demo(out: Out = None, workers: WorkerCount = None, output: Output = "table", quiet: Quiet = False) -> None:
-    """The Sweden Central day replayed, and one region against two: under a minute, one report."""
+    """The Sweden Central day replayed, and one region against two: about a minute, one report."""
     from sim.commands.demo import demonstrate
     from sim.commands.request import OutputChoice, RunChoice
 

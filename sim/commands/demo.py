@@ -18,7 +18,7 @@ from sim.report.page import Page, Section
 from sim.report.replay import page_of_replay
 from sim.report.sections import page_of_run
 from sim.scenario.load import load_experiment
-from sim.study.folder import REPORT_FILE, storage_errors
+from sim.study.folder import REPORT_FILE, refuse_foreign, storage_errors
 from sim.study.parquet import write_text
 from sim.study.replay import Replay, replay_trial
 from sim.study.result import RunResult
@@ -35,6 +35,8 @@ def demonstrate(choice: RunChoice, output: OutputChoice) -> None:
     started_s = time.monotonic()
     console = stdout_console()
     folder = results_folder(choice.out, "demo")
+    with storage_errors(folder):
+        refuse_foreign(folder)  # before the day is replayed, which takes a while
     replays = list(_replays(packaged_scenario(DAY_FILE)))
     if not output.json:
         _print_day(replays)

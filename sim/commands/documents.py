@@ -4,16 +4,15 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import Issue
-from sim.estimate import Estimate
-from sim.measures.recovery import PHASES
-from sim.study.replay import Replay
-from sim.study.result import RunResult
-from sim.study.timeline import TimelineEvent, timeline
+
+if TYPE_CHECKING:  # `validate` needs none of the engine behind these
+    from sim.estimate import Estimate
+    from sim.study.replay import Replay
+    from sim.study.result import RunResult
+    from sim.study.timeline import TimelineEvent
 
 
 def print_document(document: Any) -> None:
@@ -28,7 +27,7 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def estimate_document(estimate: Estimate) -> dict[str, Any]:
+def estimate_document(estimate: "Estimate") -> dict[str, Any]:
     """Mean, interval, confidence and number of trials."""
     return {
         "mean": number(estimate.mean),
@@ -39,10 +38,10 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def result_document(result: RunResult) -> dict[str, Any]:
+def result_document(result: "RunResult") -> dict[str, Any]:
     """The document of `run`, `compare` and `sweep`."""
 
-    def nested(estimates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    def nested(estimates: "Mapping[str, Mapping[str, Estimate]]") -> dict[str, Any]:
         return {
             name: {measure: estimate_document(estimate) for measure, estimate in mine.items()}
             for name, mine in estimates.items()
@@ -64,8 +63,10 @@ def iso_time(start: datetime, at_s: float) -> str | None:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def replay_document(replay: Replay) -> dict[str, Any]:
+def replay_document(replay: "Replay") -> dict[str, Any]:
     """The document of `replay`."""
+    from sim.study.timeline import timeline
+
     record, trials = replay.record, replay.tables["trials"]
     return {
         "architecture": replay.architecture,
@@ -80,7 +81,11 @@ def replay_document(replay: Replay) -> dict[str, Any]:
     }
 
 
-def _outage_documents(replay: Replay) -> list[dict[str, Any]]:
+def _outage_documents(replay: "Replay") -> list[dict[str, Any]]:
+    import numpy as np
+
+    from sim.measures.recovery import PHASES
+
     outages, start = replay.tables["outages"], replay.record.start
     documents = []
     for i in range(len(outages["outage"])):
@@ -105,7 +110,7 @@ def _outage_documents(replay: Replay) -> list[dict[str, Any]]:
     return documents
 
 
-def event_document(event: TimelineEvent, start: datetime) -> dict[str, Any]:
+def event_document(event: "TimelineEvent", start: datetime) -> dict[str, Any]:
     """One entry of the timeline."""
     return {
         "at": iso_time(start, event.at_s),
@@ -127,5 +132,6 @@ def issue_document(issue: Issue) -> dict[str, Any]:
         "line": issue.line,
         "column": issue.column,
         "path": issue.path,
+        "severity": issue.severity,
         "message": issue.message,
     }

@@ -1,7 +1,7 @@
 """Gates of `--fail-under`: pass only if the interval, not the estimate, is on the right side."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,22 +49,29 @@ def parse_gate(text: str) -> Gate:
     except ValueError:
         raise UsageError(f"--fail-under {text}: {match['number']} is not a number, {example}") from None
     bound = number / 100 if match["percent"] else number
+    if match["percent"] and not MEASURES[measure].is_share:
+        raise UsageError(f"--fail-under {text}: {measure} is not a share; write a plain number, without %")
     if MEASURES[measure].is_share and not 0 <= bound <= 1:
         raise UsageError(f"--fail-under {text}: {measure} lies between 0 and 1; write 99.9% or 0.999")
     return Gate(text, match["architecture"], measure, match["sign"] == ">=", bound)
 
 
+def refuse_unknown_architecture(gates: Sequence[Gate], names: Collection[str]) -> None:
+    """Raises UsageError if a gate names an architecture that is not run."""
+    for gate in gates:
+        if gate.architecture is not None and gate.architecture not in names:
+            raise UsageError(f"--fail-under {gate.text}: {gate.architecture} is not run; there are {', '.join(names)}")
+
+
 def failed_gates(gates: Sequence[Gate], estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     """One line for every architecture and gate that is not surely met.
 
-    Raises UsageError for an architecture or a measure that the run does not have.
+    Raises UsageError for a measure that an architecture does not have.
     """
     lines = []
     for gate in gates:
         names = [gate.architecture] if gate.architecture is not None else list(estimates)
         for name in names:
-            if name not in estimates:
-                raise UsageError(f"--fail-under {gate.text}: {name} was not run; there are {', '.join(estimates)}")
             if gate.measure not in estimates[name]:
                 raise UsageError(f"--fail-under {gate.text}: the scenario of {name} has no {gate.measure}")
             estimate = estimates[name][gate.measure]

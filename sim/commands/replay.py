@@ -7,7 +7,8 @@ from sim.commands.documents import print_document, replay_document
 from sim.commands.places import results_folder
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 from sim.commands.show import print_table, stdout_console
-from sim.study.folder import REPORT_FILE, storage_errors
+from sim.errors import UsageError
+from sim.study.folder import REPORT_FILE, RUN_FILE, storage_errors
 from sim.study.parquet import write_text
 from sim.study.replay import Replay, replay_trial
 from sim.study.timeline import TimelineEvent, condensed, timeline
@@ -16,6 +17,7 @@ from sim.study.timeline import TimelineEvent, condensed, timeline
 def replay_one(scenario: ScenarioChoice, choice: RunChoice, output: OutputChoice, *, trial: int) -> None:
     """Run one trial and show everything that happened in it."""
     experiment = scenario.load()
+    _refuse_run(choice.out)
     architecture = choice.architectures[0] if choice.architectures else None
     replay = replay_trial(experiment, architecture, trial=trial, seed=choice.seed)
     report = _write_report(replay, choice.out) if output.report else None
@@ -64,6 +66,14 @@ def _what(event: TimelineEvent, count: int, start: datetime, last_s: float) -> s
         return event.what
     more = f"{count} times until {_clock(start, last_s)[11:]}"
     return f"{event.what} ({more})" if event.what else more
+
+
+def _refuse_run(out: Path | None) -> None:
+    """Raises UsageError for the folder of a run, whose report would be replaced."""
+    if out is not None and (out / RUN_FILE).exists():
+        raise UsageError(f"{out} holds a run, whose report would be replaced; choose another --out")
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, expected a folder; choose another --out")
 
 
 def _write_report(replay: Replay, out: Path | None) -> Path:

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.errors import UsageError
 from sim.scenario.document import Experiment
 from sim.scenario.load import load_experiment
-from sim.study.options import RunOptions
+
+if TYPE_CHECKING:
+    from sim.study.options import RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,10 @@ class RunChoice:
         """From options, where None means not given."""
         return cls(tuple(architectures or ()), trials, seed, workers, chunk, out)
 
-    def options(self, out: Path, architectures: tuple[str, ...]) -> RunOptions:
+    def options(self, out: Path, architectures: tuple[str, ...]) -> "RunOptions":
         """Options of a study that stores its results in `out`."""
+        from sim.study.options import RunOptions
+
         return RunOptions(
             trials=self.trials,
             seed=self.seed,

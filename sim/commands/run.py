@@ -7,7 +7,7 @@ import typer
 
 from sim.commands.documents import print_document, result_document
 from sim.commands.exits import EXIT_GATE_FAILED, print_error
-from sim.commands.gate import failed_gates, parse_gate
+from sim.commands.gate import failed_gates, parse_gate, refuse_unknown_architecture
 from sim.commands.places import results_folder
 from sim.commands.progress import shown_progress
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
@@ -49,6 +49,7 @@ def run_sweep(scenario: ScenarioChoice, choice: RunChoice, output: OutputChoice)
 
 def _run_and_show(experiment: Experiment, choice: RunChoice, output: OutputChoice) -> None:
     gates = [parse_gate(text) for text in output.gates]  # a mistyped gate must not cost a run
+    refuse_unknown_architecture(gates, choice.architectures or tuple(experiment.scenarios))
     folder = results_folder(choice.out, experiment.name)
     result = run_with_progress(experiment, choice, folder, output)
     if output.report:

@@ -45,10 +45,7 @@ class Experiment:
     @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the resolved document without its warnings."""
-        document = self.to_document()
-        del document["warnings"]
-        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return document_hash(self.to_document())
 
     def to_document(self) -> dict[str, Any]:
         """Everything as JSON-able values; quantities as text that reads back to the last bit."""
@@ -87,6 +84,13 @@ class Experiment:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"not an experiment document: {error}") from error
+
+
+def document_hash(document: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of an experiment's document without its warnings."""
+    kept = {key: value for key, value in document.items() if key != "warnings"}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def scenario_document(scenario: Scenario) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.errors import RunError
+from sim.errors import RunError, UsageError
 from sim.study.lock import FolderLock
 from sim.study.manifest import Manifest, Part, StoredFile
 from sim.study.parquet import read_table, write_table, write_text
@@ -26,6 +26,10 @@ IDENTITY_KEYS = ("regionfall", "architectures", "seed", "scenario_hash")
 
 class StorageError(RunError):
     """The file system refuses to store or give back a result."""
+
+
+class TakenFolderError(RunError, UsageError):
+    """The folder asked for holds something else: a mistake in the command, which nothing was run for."""
 
 
 @contextmanager
@@ -54,7 +58,7 @@ class ResultsFolder:
     Raises
     ------
     RunError
-        The folder cannot be written, another process uses it, or it holds another run.
+        The folder cannot be written, another process uses it, or (TakenFolderError) it holds something else.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -62,8 +66,8 @@ class ResultsFolder:
         self.damage: list[str] = []
         """What was found damaged, one text per part; those trials are run again."""
         with storage_errors(path):
+            refuse_foreign(path)
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(path)
             self._lock = FolderLock(path)
         try:
             _refuse_other_run(path, identity)
@@ -189,12 +193,14 @@ def _is_known(part: Tables, known: dict[str, set[int]]) -> bool:
     return all(set(numbers) <= known.get(name, set()) for name, numbers in trials.items())
 
 
-def _refuse_foreign(path: Path) -> None:
-    """A folder with other files in it is somebody's work, not a results folder."""
-    if not (path / RUN_FILE).exists():
+def refuse_foreign(path: Path) -> None:
+    """A file, or a folder with other files in it, is somebody's work and not a results folder: TakenFolderError."""
+    if path.exists() and not path.is_dir():
+        raise TakenFolderError(f"{path} is a file, expected a folder; choose another --out")
+    if path.exists() and not (path / RUN_FILE).exists():
         other = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
         if other:
-            raise RunError(f"{path} is not empty and holds no run (it has {other[0]}); choose another --out")
+            raise TakenFolderError(f"{path} is not empty and holds no run (it has {other[0]}); choose another --out")
 
 
 def _refuse_other_run(path: Path, identity: dict[str, Any]) -> None:
@@ -203,7 +209,7 @@ def _refuse_other_run(path: Path, identity: dict[str, Any]) -> None:
     stored = read_json(path / RUN_FILE)
     for key in IDENTITY_KEYS:
         if stored.get(key) != identity[key]:
-            raise RunError(
+            raise TakenFolderError(
                 f"{path} holds another run: its {key.replace('_', ' ')} is {stored.get(key)}, this one's is "
                 f"{identity[key]}; choose another --out, or give the command of the stored run to continue it"
             )

@@ -11,6 +11,10 @@ ProgressCallback = Callable[[int, int, str], None]
 """Called with trials done, trials asked, and what is being done."""
 
 
+MOST_TRIALS = 10_000_000
+"""As in a scenario file; each open trial takes memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How an experiment is run.
@@ -18,7 +22,7 @@ class RunOptions:
     Parameters
     ----------
     trials : int, optional
-        Trials per architecture, at least 1. Default: what the scenario says.
+        Trials per architecture, 1 to 10 million. Default: what the scenario says.
     seed : int, optional
         Root of all random numbers, 0 <= seed < 2^63. Default: what the scenario says.
     workers : int, optional
@@ -49,6 +53,8 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}, but must be at least 1")
+        if self.trials is not None and self.trials > MOST_TRIALS:
+            raise UsageError(f"trials is {self.trials}, but must be at most {MOST_TRIALS}")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}, but must be at least 0 and below 2^63")
         if not 0.5 < self.confidence < 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sim.errors import UsageError
 from sim.scenario.document import Experiment
 from sim.scenario.schema import Scenario
-from sim.study.options import RunOptions
+from sim.study.options import MOST_TRIALS, RunOptions
 from sim.study.run import chosen
 from sim.study.tables import Tables
 from sim.study.work import TrialFunction, engine_trial
@@ -41,13 +41,13 @@ def replay_trial(
     ----------
     experiment : what to run.
     architecture : its name; the first by default.
-    trial : number, at least 0.
+    trial : number, at least 0 and below 10 million.
     seed : instead of the scenario's.
 
-    Raises UsageError for an unknown architecture or a negative trial.
+    Raises UsageError for an unknown architecture or a trial that no run can have.
     """
-    if trial < 0:
-        raise UsageError(f"trial is {trial}, but must be at least 0")
+    if not 0 <= trial < MOST_TRIALS:
+        raise UsageError(f"trial is {trial}, but must be at least 0 and below {MOST_TRIALS}")
     options = RunOptions(seed=seed, architectures=(architecture,) if architecture else ())
     experiment = chosen(experiment, options)
     name = next(iter(experiment.scenarios))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import RunError, UsageError
-from sim.scenario.document import Experiment
+from sim.scenario.document import Experiment, document_hash
 from sim.scenario.schema import Scenario
 from sim.study.dispatch import Dispatcher
 from sim.study.folder import RUN_FILE, ResultsFolder, StorageError, open_stored, read_parts
@@ -90,12 +90,16 @@ def load_result(folder: Path) -> RunResult:
     try:
         experiment = Experiment.from_document(meta["document"])
         trials = int(meta["trials_asked"])
-        float(meta["confidence"])
+        RunOptions(confidence=float(meta["confidence"]))
     except (UsageError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / RUN_FILE} is not of this version ({type(error).__name__}: {error})") from error
     tables = read_parts(folder, manifest, list(experiment.scenarios), trials)
     if not tables or not len(tables["trials"]["trial"]):
         raise RunError(f"{folder} holds no finished trial yet")
+    if document_hash(meta["document"]) != meta.get("scenario_hash"):
+        raise RunError(f"{folder / RUN_FILE} was changed: its scenario is not the one that was run")
+    if meta.get("table_hash") not in (None, table_hash(tables)):  # None: the run is not finished
+        raise RunError(f"{folder / RUN_FILE} is of another run than the tables beside it")
     return _result(folder, experiment, meta, tables, read_kept(folder))
 
 

@@ -1,9 +1,12 @@
 """One contract for everything that can run tasks: this process, processes, threads of the caller."""
 
 import json
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -85,6 +88,35 @@ def test_a_killed_worker_loses_nothing(document: str, tmp_path: Path):
 def test_a_task_that_kills_every_worker_is_given_up(document: str):
     with pytest.raises(RunError, match="lost with their worker 4 times"):
         run_all(document, ProcessWorkers(2), always_killed_trial, tasks=[Task("single", 4, 4)])
+
+
+def test_a_worker_killed_while_the_parent_is_busy_loses_nothing(document: str):
+    """The pool is found broken by the next submission, not by a result."""
+    results: list[TaskResult] = []
+    left = iter(TASKS)
+
+    def kill_a_worker(result: TaskResult) -> None:
+        if not results:
+            executor = dispatcher._executor
+            assert isinstance(executor, ProcessPoolExecutor)
+            os.kill(next(iter(executor._processes)), signal.SIGKILL)
+            deadline_s = time.monotonic() + 20
+            while not executor._broken and time.monotonic() < deadline_s:
+                time.sleep(0.01)
+            assert executor._broken
+        results.append(result)
+
+    with Dispatcher(Job(document, fake_trial), ProcessWorkers(2)) as dispatcher:
+        dispatcher.run(lambda: next(left, None), kill_a_worker)
+    assert sorted(map(repr, (result.task for result in results))) == sorted(map(repr, TASKS))
+
+
+def test_an_executor_that_is_broken_for_good_is_given_up(document: str):
+    with ProcessPoolExecutor(1) as executor:
+        with pytest.raises(BrokenExecutor):
+            executor.submit(os._exit, 1).result()
+        with pytest.raises(RunError, match="lost with their worker 4 times"):
+            run_all(document, GivenWorkers(executor, 1))
 
 
 def test_leaving_early_stops_the_workers(document: str):

@@ -109,6 +109,9 @@ def test_a_sweep_without_axes_is_a_usage_error(tmp_path: Path):
         (("--fail-under", "uptime>=1"), "there is no measure uptime"),
         (("--fail-under", "availability=1"), "expected [ARCHITECTURE:]MEASURE>=VALUE"),
         (("--fail-under", "availability>=99.9"), "lies between 0 and 1"),
+        (("--fail-under", "total_cost_per_year<=5%"), "total_cost_per_year is not a share"),
+        (("--trials", str(10**30)), "must be at most 10000000"),
+        (("--set", "services.web.queue="), "null deletes a key"),
         (("-o", "xml"), "must be table or json"),
         (("--trials", "0"), "--trials"),
         (("--workers", "-1"), "--workers"),
@@ -155,7 +158,8 @@ def test_gates(tmp_path: Path):
 def test_a_gate_on_what_was_not_run_is_a_mistake(tmp_path: Path):
     result = run_small(tmp_path, "-n", "2", "--fail-under", "double:availability>=90%")
     assert result.exit_code == 2
-    assert "double was not run" in result.stderr
+    assert "double is not run; there are single" in result.stderr
+    assert not (tmp_path / "results").exists(), "it must be found before anything runs"
 
 
 def test_a_run_error_is_exit_3(tmp_path: Path):
@@ -164,6 +168,36 @@ def test_a_run_error_is_exit_3(tmp_path: Path):
     assert result.exit_code == 3
     assert "--out" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_folder_of_something_else_is_exit_2(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.doc").write_text("mine")
+    assert run_small(tmp_path, "-n", "2", "--out", "run").exit_code == 0
+    before = Path("run/run.json").read_text()
+    for out, words in (("file", "file is a file"), ("papers", "it has thesis.doc"), ("run", "its seed is 7")):
+        result = run_small(tmp_path, "-n", "2", "--seed", "9", "--out", out)
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert "choose another --out" in result.stderr
+    assert Path("run/run.json").read_text() == before
+
+
+def test_a_replay_leaves_the_report_of_a_run_alone(tmp_path: Path):
+    assert run_small(tmp_path, "-n", "2", "--out", "run").exit_code == 0
+    Path("file").write_text("")
+    for out, words in (("run", "run holds a run"), ("file", "file is a file")):
+        result = call("replay", str(write_scenario(tmp_path)), "--out", out)
+        assert result.exit_code == 2
+        assert words in result.stderr
+    assert not Path("run/report.html").exists()
+
+
+def test_a_trial_that_no_run_has_is_a_mistake(tmp_path: Path):
+    result = call("replay", str(write_scenario(tmp_path)), "--trial", str(10**20))
+    assert result.exit_code == 2
+    assert "below 10000000" in result.stderr
 
 
 def test_a_failing_trial_is_exit_3_and_says_how_to_repeat_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -241,6 +275,29 @@ def test_validate(tmp_path: Path):
     assert "bad.yaml" in result.stderr
 
 
+def test_validate_as_json_tells_errors_from_warnings(tmp_path: Path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: x\n")
+    result = call("validate", str(write_scenario(tmp_path)), str(bad), "-o", "json")
+    assert result.exit_code == 2
+    document = json.loads(result.stdout)
+    assert not document["valid"]
+    assert {issue["severity"] for issue in document["issues"]} == {"error", "warning"}
+
+
+def test_validate_imports_no_engine(tmp_path: Path):
+    code = (
+        f"import sys; sys.argv = ['regionfall', 'validate', {str(write_scenario(tmp_path))!r}, '-o', 'json']\n"
+        "from sim.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numba', 'scipy', 'simpy', 'duckdb', 'plotly'}\n"
+        "print('HEAVY', sorted(heavy & {name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+
+
 def test_schema_is_a_json_schema():
     import jsonschema
 
@@ -266,6 +323,21 @@ def test_report_of_no_run_is_exit_3(tmp_path: Path):
     result = call("report", str(tmp_path))
     assert result.exit_code == 3
     assert "holds no run" in result.stderr
+
+
+def test_report_of_a_run_whose_description_was_exchanged_is_exit_3(tmp_path: Path):
+    assert run_small(tmp_path, "-n", "2", "--out", "one").exit_code == 0
+    assert run_small(tmp_path, "-n", "2", "--seed", "8", "--out", "two").exit_code == 0
+    Path("one/run.json").write_text(Path("two/run.json").read_text())
+    assert "is of another run" in call("report", "one").stderr
+    meta = json.loads(Path("two/run.json").read_text())
+    meta["document"]["name"] = "other"
+    Path("two/run.json").write_text(json.dumps(meta))
+    result = call("report", "two")
+    assert result.exit_code == 3
+    assert "was changed" in result.stderr
+    Path("two/run.json").write_text(json.dumps(meta | {"confidence": 7}))
+    assert call("report", "two").exit_code == 3
 
 
 def test_python_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -214,6 +214,13 @@ def test_a_number_of_a_thousand_digits(tmp_path: Path) -> None:
         ),
         ("services.web.queue", 1, "", "got 'services.web.queue', expected key=value such as services.irm.queue=20"),
         ("=3", 1, "", "got '', expected a dotted path such as services.irm.queue"),
+        (
+            "services.web.queue=",
+            1,
+            "",
+            "got 'services.web.queue=', expected key=value such as services.irm.queue=20; null deletes a key",
+        ),
+        ('name="\\e[31m"', 6, "name", "got control character U+001B, expected text: remove it"),
         ("a..b=3", 1, "", "got 'a..b', expected a dotted path such as services.irm.queue"),
         ('"a=3', 1, "", "got '\"a', expected a dotted path such as services.irm.queue"),
         ("services.web.queue=[1", 22, "", "got the end of the file, expected a closing bracket or quote"),

@@ -327,6 +327,27 @@ def test_samples_behind_a_link_out_of_the_folder(tmp_path: Path) -> None:
         load_experiment([GOOD, folder / "o.yaml"])
 
 
+def test_samples_behind_links_that_go_round_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").symlink_to(tmp_path / "d.csv")
+    (tmp_path / "o.yaml").write_text("faults: {stock-slow: {repair: {empirical: d.csv}}}\n")
+    with pytest.raises(ScenarioError, match=r"d\.csv"):
+        load_experiment([GOOD, tmp_path / "o.yaml"])
+
+
+@pytest.mark.parametrize("key", ["name", "na\\u0007me"])
+def test_control_characters_written_as_escapes(tmp_path: Path, key: str) -> None:
+    (tmp_path / "o.yaml").write_text(f'horizon: 1d\n"{key}": "a\\e[31mb"\n')
+    with pytest.raises(ScenarioError, match=r"o\.yaml:2:\d.*got control character U\+00") as caught:
+        load_experiment([GOOD, tmp_path / "o.yaml"])
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_of_absurd_length(tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text(f"name: {'x' * 201}\n")
+    with pytest.raises(ScenarioError, match="expected text of at most 200 characters"):
+        load_experiment([GOOD, tmp_path / "o.yaml"])
+
+
 @pytest.mark.parametrize(
     ("data", "message"), [(b"a_s\n\xff\n", "is not UTF-8"), (b" " * 5_000_001, "got 5.0 MB, expected")]
 )

@@ -14,6 +14,7 @@ from small_study import fake_trial, small_experiment
 
 from sim.errors import RunError
 from sim.scenario.document import Experiment
+from sim.study import parquet
 from sim.study.folder import ResultsFolder, StorageError, open_stored
 from sim.study.parquet import read_table, write_table
 from sim.study.tables import Tables, merge, table_hash
@@ -202,3 +203,21 @@ def test_json_documents_have_no_infinities(tmp_path: Path):
     folder.write_json("x.json", {"x": "ü"})
     assert json.loads((tmp_path / "run" / "x.json").read_text(encoding="utf-8")) == {"x": "ü"}
     folder.close()
+
+
+def test_ctrl_c_while_a_table_is_written_comes_right_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Inside DuckDB it would be swallowed."""
+    real_connect = parquet.connect
+
+    def interrupted_connect():
+        signal.raise_signal(signal.SIGINT)
+        return real_connect()
+
+    monkeypatch.setattr(parquet, "connect", interrupted_connect)
+    table = {"x": np.arange(3.0)}
+    with pytest.raises(KeyboardInterrupt):
+        parquet.write_table(tmp_path / "t.parquet", table)
+    with pytest.raises(KeyboardInterrupt):
+        parquet.read_table(tmp_path / "t.parquet")
+    monkeypatch.undo()
+    assert parquet.read_table(tmp_path / "t.parquet")["x"].tolist() == [0.0, 1.0, 2.0]
