@@ -7,6 +7,7 @@ not wait for it.
 """
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -50,14 +51,14 @@ class Law(Protocol):
         ...
 
 
-class _Inverse:
+class _Inverse(ABC):
     """What every law shares: drawing is inverting the cdf."""
 
     __slots__ = ()
 
+    @abstractmethod
     def quantile(self, p: float) -> float:
         """Return the quantile of level `p`, s."""
-        raise NotImplementedError
 
     def from_uniform(self, u: float) -> float:
         """Turn a uniform number in (0, 1) into a duration (s)."""

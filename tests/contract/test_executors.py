@@ -66,7 +66,7 @@ class TestExecutor:
 
     def test_a_trial_that_fails_names_itself(self, document: str, workers: Workers):
         with pytest.raises(
-            RunError, match=r"trial 9 of single \(seed 7\) failed: ArithmeticError: nine is not a number"
+            RunError, match=r"trial 9 of (single|double) \(seed 7\) failed: ArithmeticError: nine is not a number"
         ):
             run_all(document, workers, failing_trial)
 

@@ -78,7 +78,7 @@ def test_run_takes_the_first_architecture(tmp_path: Path):
     assert "double" not in result.stdout
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.startswith("small-study-")
-    assert json.loads((folder / "run.json").read_text())["command"].startswith("regionfall ")
+    assert json.loads((folder / "run.json").read_text())["command"].startswith("regionfall")
 
 
 def test_compare_takes_all(tmp_path: Path):

@@ -164,7 +164,7 @@ def test_settings_come_after_files_and_before_architectures(tmp_path: Path) -> N
         "architectures.one.place.north.web=3",
         "failover.ttl=5m",
         "populations.buyers.home=null",
-        "services.web.patience=",
+        "services.web.patience=null",
         "objectives.availability={target: 99%}",
         'objectives.sla={fee: 5 EUR/month, credits: {"below 99%": 5%}}',
         'objectives.sla.credits."below 99%"=7%',
