@@ -20,7 +20,7 @@ from sim.study.tables import Tables, merge, trials_by_architecture
 RUN_FILE = "run.json"
 PROGRESS_FILE = "progress.json"
 REPORT_FILE = "report.html"
-IDENTITY_KEYS = ("regionfall", "architectures", "seed", "scenario_hash")
+IDENTITY_KEYS = ("regionfall", "engine", "architectures", "seed", "scenario_hash")
 """What two runs must share for one to continue the other."""
 
 

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def new_meta(experiment: Experiment, trials: int, options: RunOptions) -> dict[s
     return {
         "regionfall": sim.__version__,
         "name": experiment.name,
+        "engine": engine_hash(),
         "scenario_hash": experiment.hash,
         "seed": next(iter(scenarios.values())).seed,
         "architectures": list(scenarios),
@@ -43,6 +45,18 @@ def new_meta(experiment: Experiment, trials: int, options: RunOptions) -> dict[s
         "git": git_state(Path(sim.__file__).parent.parent),
         "document": experiment.to_document(),
     }
+
+
+def engine_hash() -> str:
+    """Short hash of the sources that decide what a trial gives: runs of different code must not be joined."""
+    digest = sha256()
+    root = Path(sim.__file__).parent
+    sources = [root / "laws.py", root / "randomness.py"]
+    for part in ("traffic", "world", "measures"):
+        sources += sorted((root / part).glob("*.py"))
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

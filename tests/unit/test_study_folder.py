@@ -19,7 +19,7 @@ from sim.study.folder import ResultsFolder, StorageError, open_stored
 from sim.study.parquet import read_table, write_table
 from sim.study.tables import Tables, merge, table_hash
 
-IDENTITY = {"regionfall": "1", "architectures": ["single"], "seed": 7, "scenario_hash": "abc"}
+IDENTITY = {"regionfall": "1", "architectures": ["single"], "seed": 7, "engine": "e1", "scenario_hash": "abc"}
 
 
 @pytest.fixture
