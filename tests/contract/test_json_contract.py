@@ -70,7 +70,14 @@ VALIDATE = exactly(
     valid={"type": "boolean"},
     issues={
         "type": "array",
-        "items": exactly(file=TEXT, line={"type": "integer"}, column={"type": "integer"}, path=TEXT, message=TEXT),
+        "items": exactly(
+            file=TEXT,
+            line={"type": "integer"},
+            column={"type": "integer"},
+            path=TEXT,
+            message=TEXT,
+            severity={"enum": ["error", "warning"]},
+        ),
     },
 )
 
