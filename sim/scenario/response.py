@@ -95,7 +95,7 @@ class Operations(Spec):
     acknowledge: StepTime | None = None
     """From detection until somebody works on it."""
     diagnose: StepTime | None = None
-    """From then until the first remedy is chosen; again before each further step, shortened by `reassess`."""
+    """From then until the first remedy is chosen; after each step people watch for `reassess` instead."""
     crew: Annotated[int, Field(ge=1, le=1000)] = 1
     """Incidents worked on at once; further ones wait."""
     runbook: dict[Name, Step] = Field(default_factory=dict)

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 
 from sim.scenario.schema import Scenario
 
-POD_MEMORY_WITHOUT_LIMIT_MIB = 0.0
-"""A pod that states no memory takes none on its node."""
-
 
 @dataclass
 class Node:
