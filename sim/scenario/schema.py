@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.scenario.defences import Autoscale, Cold, Probe, Throttle
 from sim.scenario.hazards import CommonCause, Deployments, Effect, Fault, Repair
 from sim.scenario.promises import AvailabilityObjective, Costs, Objectives, Precision, RecoveryObjective, Sla
-from sim.scenario.quantities import Currency, Moment, Name, PositiveDuration
+from sim.scenario.quantities import Currency, Moment, Name, PositiveDuration, Share
 from sim.scenario.response import (
     Action,
     Detect,
@@ -44,10 +45,12 @@ from sim.scenario.system import Breaker, Calendar, Call, CrashLoop, Nodes, PodMe
 __all__ = [
     "Action",
     "Architecture",
+    "Autoscale",
     "AvailabilityObjective",
     "Breaker",
     "Calendar",
     "Call",
+    "Cold",
     "CommonCause",
     "Costs",
     "CrashLoop",
@@ -75,6 +78,7 @@ __all__ = [
     "PodMemory",
     "Population",
     "Precision",
+    "Probe",
     "Provider",
     "RecoveryObjective",
     "Region",
@@ -87,6 +91,7 @@ __all__ = [
     "Spec",
     "Step",
     "StepTime",
+    "Throttle",
     "TimeToFailure",
     "WeibullLaw",
     "moment_s",
@@ -105,6 +110,13 @@ class Model(Spec):
     """OOM when the fluctuating, or when the mean memory reaches the limit."""
     tolerance: Annotated[float, Field(gt=0, le=1000)] = 10.0
     """Integration tolerance in units of 2e-3; 10 is several times below the model's own error."""
+    noise: Literal["auto", "always", "never"] = "auto"
+    """Simulate single requests instead of mean rates: `auto` in windows in which chance decides, that is when a pod
+    that callers retry against is busier than `noise_above`; `always`; `never`."""
+    noise_above: Annotated[Share, Field(gt=0)] = 0.9
+    """Busy share of the hottest pod at which `auto` starts."""
+    noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 20_000_000
+    """Most attempts and calls simulated one by one in a trial of `auto`; beyond it mean rates are used, and said so."""
 
 
 class Scenario(Spec):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.errors import did_you_mean, listed
+from sim.scenario.defences import Autoscale, Cold, Probe, Throttle
 from sim.scenario.quantities import (
     Duration,
     Growth,
@@ -17,7 +18,7 @@ from sim.scenario.quantities import (
     Rate,
     Share,
 )
-from sim.scenario.spec import Spec, StepTime
+from sim.scenario.spec import LawSpec, Spec, StepTime
 from sim.units import describe
 
 
@@ -116,6 +117,14 @@ class Call(Spec):
     retry_budget: Share | None = None
     """Retries allowed as a share of first calls."""
     breaker: Breaker | None = None
+    """Stops calling a service that fails."""
+    throttle: Throttle | None = None
+    """Adaptive throttling by the caller."""
+    hedge_after: PositiveDuration | None = None
+    """A second, equal call is sent when there is no answer after this long; the first answer counts."""
+    handoff: bool = False
+    """The caller is done as soon as the callee has taken the request over; while the callee is full it keeps its slot
+    and waits (back-pressure between tiers). Timeout and attempts have no meaning then."""
 
 
 class Service(Spec):
@@ -123,14 +132,38 @@ class Service(Spec):
 
     work: PositiveDuration
     """Own service time, mean, without the time spent waiting for calls."""
+    work_spread: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Coefficient of variation of the own service time: 1 exponential, 0 constant, below 1 gamma, above lognormal."""
+    contention: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Own service time grows by this share for each request executed at once in the pod, itself included."""
     slots: Annotated[int, Field(ge=1, le=100_000)]
     """Requests executed at once, per pod."""
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Requests that may wait, per pod; beyond it a request is rejected at once."""
     memory: PodMemory | None = None
     """Without it the pod has no memory limit and is never OOM-killed."""
-    startup: Duration = 0.0
+    order: Literal["fifo", "lifo", "adaptive"] = "fifo"
+    """Who is served next: the oldest, the newest, or the newest while the oldest has waited longer than
+    `adaptive_above`."""
+    adaptive_above: PositiveDuration = 0.1
+    """Waiting time of the oldest above which an adaptive queue serves the newest."""
+    cancels: bool = False
+    """Work stops at once when its caller has given up. Default: the work is done for nobody."""
+    deadline_aware: bool = False
+    """Requests carry the deadline of their user: one that has passed it is dropped when its turn comes, and calls wait
+    no longer than it."""
+    startup: StepTime = LawSpec(fixed=0.0)
     """From start to ready."""
+    cold: Cold | None = None
+    """Slower after each start."""
+    liveness: Probe | None = None
+    """Pods that fail it are restarted."""
+    readiness: Probe | None = None
+    """Pods that fail it get no more requests until a probe succeeds."""
+    endpoint_lag: Duration = 0.0
+    """How long a pod that died still gets its share of the requests, which all fail."""
+    autoscale: Autoscale | None = None
+    """Horizontal autoscaler."""
     crash_loop: CrashLoop = CrashLoop()
     """Waits before a crashed or OOM-killed pod is started again."""
     calls: dict[Name, Call] = Field(default_factory=dict)
@@ -204,8 +237,16 @@ class Population(Spec):
     """Attempts in all."""
     backoff: Duration = 1.0
     """Pause before the next attempt."""
+    backoff_growth: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """Each further pause is this times the one before (2: exponential back-off)."""
+    jitter: Literal["none", "full", "exponential"] = "none"
+    """Pauses as stated, uniform between 0 and the stated one, or exponential with that mean."""
+    retry_share: Share = 1.0
+    """Share of failed attempts that are tried again while attempts are left."""
     retry_budget: Share | None = None
     """Retries allowed as a share of first attempts."""
+    throttle: Throttle | None = None
+    """Adaptive throttling by the clients."""
     home: Name | None = None
     """Region that serves this population in normal times. Default: the first region placed."""
     cost: MoneyPerHour = 0.0

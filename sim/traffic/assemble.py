@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.scenario.schema import Call, Population, Provider, Scenario, Service
+from sim.scenario.schema import Call, Population, Provider, Scenario, Service, Throttle
 from sim.traffic.demand import demand_curve, peak_demand, stacked_curves
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats, StateLayout, state_layout
@@ -125,11 +125,17 @@ def _names(scenario: Scenario) -> Names:
     return Names(
         pools=tuple(pools),
         placed=tuple(placed),
-        slots=tuple(n + added[s] for n, (_, s) in zip(placed, pools, strict=True)),
+        slots=tuple(_pod_slots(scenario.services[s], n, added[s]) for n, (_, s) in zip(placed, pools, strict=True)),
         edges=tuple(edges),
         populations=tuple(scenario.populations),
         regions=tuple(regions),
     )
+
+
+def _pod_slots(service: Service, placed: int, added_by_hand: int) -> int:
+    """Placed pods, those that people may add, and those that the autoscaler may add."""
+    most = service.autoscale.most if service.autoscale is not None else 0
+    return max(placed, most) + added_by_hand
 
 
 def load_shares(service: Service, placed: int, slots: int) -> list[float]:
@@ -179,6 +185,10 @@ def _pools(scenario: Scenario, names: Names) -> Floats:
         pools[i, POOL_PATIENCE_RATE] = 1.0 / service.patience if service.patience is not None else 0.0
         pools[i, POOL_FIRST_POD], pools[i, POOL_N_PODS] = first, names.slots[i]
         pools[i, POOL_NEEDS] = service.needs or 0
+        pools[i, POOL_WORK_SPREAD], pools[i, POOL_CONTENTION] = service.work_spread, service.contention
+        pools[i, POOL_ORDER] = {"fifo": FIFO, "lifo": LIFO, "adaptive": ADAPTIVE}[service.order]
+        pools[i, POOL_ADAPTIVE_S] = service.adaptive_above
+        pools[i, POOL_CANCELS], pools[i, POOL_DEADLINE_AWARE] = service.cancels, service.deadline_aware
         pools[i, POOL_REACHABLE] = 1.0
         patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
         patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
@@ -198,7 +208,14 @@ def _edges(scenario: Scenario, names: Names) -> Floats:
         row[EDGE_GATE] = 1.0
         row[EDGE_WINDOW_S] = 0.0 if call.breaker is None else call.breaker.window
         row[EDGE_REACHABLE] = 1.0
+        row[EDGE_HEDGE_S] = np.inf if call.hedge_after is None else call.hedge_after
+        row[[EDGE_THROTTLE, EDGE_THROTTLE_S]] = _throttle(call.throttle)
+        row[EDGE_HANDOFF] = call.handoff
     return edges
+
+
+def _throttle(throttle: Throttle | None) -> tuple[float, float]:
+    return (np.inf, 1.0) if throttle is None else (throttle.ratio, throttle.window)
 
 
 def _group(population: Population, scenario: Scenario) -> Floats:
@@ -209,6 +226,10 @@ def _group(population: Population, scenario: Scenario) -> Floats:
     row[GROUP_FACTOR] = 1.0
     row[GROUP_DRAIN_S] = max(scenario.failover.ttl, 1.0)
     row[GROUP_FAST_FAIL_S] = _USER_FAST_FAIL_S
+    row[GROUP_RETRY_SHARE], row[GROUP_BACKOFF_GROWTH] = population.retry_share, population.backoff_growth
+    jitter = {"none": NO_JITTER, "full": FULL_JITTER, "exponential": EXPONENTIAL_JITTER}
+    row[GROUP_JITTER] = jitter[population.jitter]
+    row[[GROUP_THROTTLE, GROUP_THROTTLE_S]] = _throttle(population.throttle)
     provider = scenario.failover.provider
     if provider is not None:
         row[[GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]] = provider_in_time(provider, population)

@@ -86,7 +86,7 @@ class Traffic:
     def start_pod(self, pod: int, *, oom_level: float) -> None:
         """The pod serves from now on, empty."""
         self._empty(pod)
-        self.net.pods[pod, POD_READY] = 1.0
+        self.net.pods[pod, [POD_READY, POD_LISTED]] = 1.0
         self.net.pods[pod, POD_OOM_LEVEL] = oom_level
         self.touched()
 
@@ -98,8 +98,15 @@ class Traffic:
         if not self.is_ready(pod):
             return
         self._lose(pod, 1.0)
-        self.net.pods[pod, POD_READY] = 0.0
+        self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
         self._empty(pod)
+        self.touched()
+
+    def set_listed(self, pod: int, listed: bool) -> None:
+        """Whether the pod gets its share of the requests: a ready one that is not listed works off what it has, a dead
+        one that is listed rejects them all.
+        """
+        self.net.pods[pod, POD_LISTED] = float(listed)
         self.touched()
 
     def _lose(self, pod: int, share: float) -> None:

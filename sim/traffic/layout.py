@@ -25,7 +25,8 @@ POD_OOM_LEVEL: Final = 8  # unit exponential drawn once per incarnation; inf: no
 POD_LIMIT_MIB: Final = 9
 POD_SLOW: Final = 10  # own service time times this
 POD_ERROR_SHARE: Final = 11  # share of its requests that fail at once
-N_POD_COLUMNS: Final = 12
+POD_LISTED: Final = 12  # 1: gets its share of the requests; a dead pod that is listed rejects them all
+N_POD_COLUMNS: Final = 13
 
 # pools[i, column]
 POOL_WORK_S: Final = 0  # own service time of a pod that is not slowed
@@ -35,7 +36,16 @@ POOL_N_PODS: Final = 3  # pod slots, ready or not
 POOL_NEEDS: Final = 4  # k of n
 POOL_REACHABLE: Final = 5  # 0: users cannot reach it (a partition)
 POOL_TIMEOUT_S: Final = 6  # longest patience of a caller; what "served" is measured with
-N_POOL_COLUMNS: Final = 7
+POOL_WORK_SPREAD: Final = 7  # coefficient of variation of the own service time
+POOL_CONTENTION: Final = 8  # own service time grows by this share per request executed at once
+POOL_ORDER: Final = 9  # FIFO, LIFO or ADAPTIVE
+POOL_ADAPTIVE_S: Final = 10
+POOL_CANCELS: Final = 11  # 1: work stops when its caller has given up
+POOL_DEADLINE_AWARE: Final = 12  # 1: late requests are dropped when their turn comes
+N_POOL_COLUMNS: Final = 13
+FIFO: Final = 0
+LIFO: Final = 1
+ADAPTIVE: Final = 2
 
 # edges[e, column], in call order of each caller
 EDGE_FROM: Final = 0
@@ -50,7 +60,11 @@ EDGE_BUDGET: Final = 8  # retries as a share of first calls; inf: no budget
 EDGE_GATE: Final = 9  # breaker: share of calls let through
 EDGE_WINDOW_S: Final = 10  # breaker: averaging time; 0: no breaker
 EDGE_REACHABLE: Final = 11  # 0: calls to another region across a partition
-N_EDGE_COLUMNS: Final = 12
+EDGE_HEDGE_S: Final = 12  # a second call is sent after this long; inf: never
+EDGE_THROTTLE: Final = 13  # requests allowed per accepted one; inf: no throttling
+EDGE_THROTTLE_S: Final = 14  # time over which both are counted
+EDGE_HANDOFF: Final = 15  # 1: done as soon as the callee has it
+N_EDGE_COLUMNS: Final = 16
 
 # groups[g, column]
 GROUP_ATTEMPTS: Final = 0
@@ -63,7 +77,15 @@ GROUP_FAST_FAIL_S: Final = 6
 GROUP_PROVIDER_OK: Final = 7  # share of accepted provider answers that come in time (0 while it is down)
 GROUP_PROVIDER_QUOTA: Final = 8  # attempts per second that the provider accepts
 GROUP_PROVIDER_QUALITY: Final = 9
-N_GROUP_COLUMNS: Final = 10
+GROUP_RETRY_SHARE: Final = 10  # share of failed attempts that are tried again
+GROUP_BACKOFF_GROWTH: Final = 11
+GROUP_JITTER: Final = 12  # NO_JITTER, FULL_JITTER or EXPONENTIAL_JITTER
+GROUP_THROTTLE: Final = 13  # as of edges
+GROUP_THROTTLE_S: Final = 14
+N_GROUP_COLUMNS: Final = 15
+NO_JITTER: Final = 0
+FULL_JITTER: Final = 1
+EXPONENTIAL_JITTER: Final = 2
 
 # routes[g, r, column]: region r for group g; the last r is the other provider
 ROUTE_ENTRY: Final = 0  # pool index, -1: none there
@@ -94,6 +116,9 @@ GUARD_HEALTH: Final = 1  # success of group INDEX in region REGION
 GUARD_SERVED: Final = 2  # served share of pool INDEX
 GUARD_BREAKER: Final = 3  # success share of edge INDEX, averaged
 GUARD_IN_FLIGHT: Final = 4  # requests inside pool INDEX
+GUARD_BUSY: Final = 5  # busy slots of pool INDEX as a share of all slots of its ready pods
+GUARD_POD_IN_TIME: Final = 6  # probability that a request arriving at pod INDEX now gets a slot within REGION seconds
+GUARD_HOT: Final = 7  # busy share of the hottest ready pod of pool INDEX
 
 # algebra of each pod, refreshed by every evaluation of the right-hand side
 ALG_BUSY: Final = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from sim.errors import RunError
+from sim.laws import Law, law_of
 from sim.scenario.schema import CrashLoop, Service
 from sim.world.context import SHORTEST_S, Context
 from sim.world.log import Kind
@@ -82,6 +83,7 @@ class Pod:
     holds: set[str] = field(default_factory=set)
     generation: int = 0
     incarnation: int = 0
+    n_starts: int = 0
     n_crashes: int = 0
     crashes_of_minute: tuple[int, int] = (-1, 0)
     """(minute since the start, crashes in it)"""
@@ -101,6 +103,7 @@ class Fleet:
         self.topology = topology
         names = context.traffic.names
         self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
+        self._startups: list[Law] = [law_of(service.startup) for service in self.services]
         self.pods: list[Pod] = []
         for i, (region, service) in enumerate(names.pools):
             memory = self.services[i].memory
@@ -300,7 +303,9 @@ class Fleet:
             if pod.generation == generation and pod.state is PodState.STARTING:
                 self._ready(pod)
 
-        self._context.after(max(delay_s + self.services[pod.pool].startup, SHORTEST_S), ready)
+        startup_s = self._context.draw(self._startups[pod.pool], pod.name, "startup", pod.n_starts)
+        pod.n_starts += 1
+        self._context.after(max(delay_s + startup_s, SHORTEST_S), ready)
 
     def _ready(self, pod: Pod) -> None:
         pod.state = PodState.READY
