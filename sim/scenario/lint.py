@@ -1,5 +1,6 @@
 """Doubts: scenarios that are valid, and that an experienced engineer would ask about."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -27,9 +28,9 @@ def lint_queues(scenario: Scenario) -> Iterator[Finding]:
             continue
         memory = service.memory
         n_inside = service.slots + service.queue
-        full_mib = memory.base + n_inside * memory.per_request
-        if full_mib > memory.limit:
-            fits = max(0, int((memory.limit - memory.base) // memory.per_request) - service.slots)
+        full_mib = full_queue_mib(service)
+        if full_mib >= memory.limit:
+            fits = max(0, math.ceil((memory.limit - memory.base) / memory.per_request) - 1 - service.slots)
             message = (
                 f"a full queue does not fit the memory limit: {n_inside} requests need "
                 f"{format_memory(full_mib, digits=3)} of {format_memory(memory.limit)}, so that overload ends in OOM "
@@ -37,6 +38,12 @@ def lint_queues(scenario: Scenario) -> Iterator[Finding]:
                 + (f"a queue of {fits} fits" if fits else "even the slots alone do not leave room for a queue")
             )
             yield warning(("services", name, "queue"), message)
+
+
+def full_queue_mib(service: Service) -> float:
+    """Memory of a pod with its queue full; 0 for a service without memory. At its limit a pod is killed."""
+    memory = service.memory
+    return 0.0 if memory is None else memory.base + (service.slots + service.queue) * memory.per_request
 
 
 def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:
