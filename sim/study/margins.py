@@ -126,7 +126,7 @@ def utilisations(scenario: Scenario, lost: str = "", *, retries: bool = False) -
     """
     entering: dict[Pool, float] = {}
     years = scenario.horizon / YEAR_S
-    for name, population in scenario.populations.items():
+    for population in scenario.populations.values():
         per_s = peak_demand(population) * max(1.0, (1.0 + population.growth) ** years)
         per_s *= _attempts_of_users(population) if retries else 1.0
         for region, share in _shares_of(scenario, population, lost).items():

@@ -7,7 +7,7 @@ bench, with constant demand. It must not know figures, nor the models that judge
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sim.errors import UsageError
@@ -17,13 +17,29 @@ from sim.study.stability_bench import Bench, Ending, Loss, System, system_of
 from sim.study.stability_faults import OwnTrigger, own_triggers
 from sim.study.stability_remedies import remedies
 
-SETTLE_S = 3600.0
-"""A system that is not healthy an hour after its trigger has gone counts as collapsed."""
+SETTLE_S = 1800.0
+"""A system that is not healthy half an hour after its trigger has gone counts as collapsed."""
+LONGEST_TRIGGER_S = 3600.0
 PRECISION = 0.005
 """Of critical loads and smallest triggers, relative."""
 LOAD_MAX = 64.0
+DRAWS = 3
+"""Runs that vote on a verdict in which chance has a part; `OWN_DRAWS` for the scenario's own faults."""
+OWN_DRAWS = 9
+HALF = 0.5
 SHORTEST_TRIGGER_S = 0.05
 COLUMNS_MAX, ROWS_MAX = 20, 11
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """A loss of capacity."""
+
+    pool: int
+    lost: float
+    """Share of the pool's capacity, 0 to 1."""
+    how: Loss = Loss.SLOW
+    lasts_s: float = 600.0
 
 
 class State(StrEnum):
@@ -92,8 +108,9 @@ class Stability:
     """At today's peak; empty if that is not healthy."""
     recovery: tuple[tuple[float, float], ...]
     """(load, time to recover from the congested state in s, infinite if never)."""
-    own: tuple[tuple[OwnTrigger, bool | None], ...]
-    """Faults of the scenario that take capacity of the pool, and whether each tips it at today's peak."""
+    own: tuple[tuple[OwnTrigger, float], ...]
+    """Faults of the scenario that take capacity of the pool, and in which share of runs each tips it at today's peak
+    (not a number if the peak is not healthy)."""
     remedies: tuple[RemedyEffect, ...]
     """Best first."""
 
@@ -112,7 +129,6 @@ def analyse(
     *,
     how: Loss = Loss.SLOW,
     lasts_s: float = 600.0,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Stability:
     """The whole analysis of one architecture.
 
@@ -128,8 +144,6 @@ def analyse(
         Whether capacity is lost by slowness or by pods.
     lasts_s : float
         Length of the losses of the map, s.
-    progress : callable
-        Told what is being done.
 
     Raises
     ------
@@ -141,18 +155,19 @@ def analyse(
         raise UsageError(f"{architecture} has no population, and so no load whose stability could be asked")
     system = system_of(scenario)
     pool = system.blueprint.names.pools.index((hot.region, hot.service))
-    losses = _losses(system, pool, how)
-    progress(f"{architecture}: map")
-    critical, highest = critical_load(system), highest_load(system)
-    cells = [Cell(load, lost, state_of(system, load, pool, lost, how, lasts_s)) for load in loads for lost in losses]
-    healthy = highest >= 1.0
-    progress(f"{architecture}: triggers")
-    sizes = [lost for lost in losses if lost > 0.0] if healthy else []
-    tippings = [Tipping(lost, shortest_trigger_s(system, 1.0, pool, lost, how)) for lost in sizes]
+    blows = [Blow(pool, lost, how, lasts_s) for lost in _losses(system, pool, how)]
+    highest = highest_load(system)
+    critical = min(critical_load(system), highest)
+    cells = [
+        Cell(load, blow.lost, state)
+        for load in loads
+        for blow, state in zip(blows, column_of(system, load, blows), strict=True)
+    ]
+    healthy = is_healthy(system, 1.0)
+    tried = [blow for blow in blows if blow.lost > 0.0] if healthy else []
+    tippings = [Tipping(blow.lost, shortest_trigger_s(system, 1.0, blow)) for blow in tried]
     own = own_triggers(scenario, hot.region, hot.service)
-    verdicts = [tips(system, 1.0, pool, t.lost, t.how, t.lasts_s) if healthy else None for t in own]
-    recovery = [(load, _congested(system, load).recovered_s) for load in loads]
-    progress(f"{architecture}: remedies")
+    shares = [_share_tipped(system, Blow(pool, t.lost, t.how, t.lasts_s)) if healthy else math.nan for t in own]
     return Stability(
         architecture=architecture,
         pool=(hot.region, hot.service),
@@ -164,10 +179,16 @@ def analyse(
         highest_load=highest,
         cells=tuple(cells),
         tippings=tuple(tippings),
-        recovery=tuple(recovery),
-        own=tuple(zip(own, verdicts, strict=True)),
+        recovery=tuple((load, _settled(system, load, 0, congested=True)[0].recovered_s) for load in loads),
+        own=tuple(zip(own, shares, strict=True)),
         remedies=tuple(remedy_effects(scenario)),
     )
+
+
+def _share_tipped(system: System, blow: Blow) -> float:
+    """Share of runs in which a loss at today's peak leaves the system collapsed; all runs, no vote."""
+    runs = [after_trigger(system, 1.0, blow, draw) for draw in range(OWN_DRAWS)]
+    return sum(not ending.healthy for _, ending, _ in runs) / OWN_DRAWS
 
 
 def columns_for(highest: float) -> tuple[float, ...]:
@@ -184,8 +205,8 @@ def _losses(system: System, pool: int, how: Loss) -> tuple[float, ...]:
     return tuple(k / n for k in range(n + 1))
 
 
-def state_of(system: System, load: float, pool: int, lost: float, how: Loss, lasts_s: float) -> State:
-    """The state of one cell of the map.
+def column_of(system: System, load: float, blows: Sequence[Blow]) -> list[State]:
+    """States of the cells of one load.
 
     Parameters
     ----------
@@ -193,84 +214,112 @@ def state_of(system: System, load: float, pool: int, lost: float, how: Loss, las
         The design.
     load : float
         Times today's peak.
-    pool : int
-        Which pool loses capacity.
-    lost : float
-        Share of it, 0 to 1.
-    how : Loss
-        By slowness or by pods.
-    lasts_s : float
-        After so long the capacity is given back, s.
+    blows : sequence of Blow
+        What is lost in each cell, and after how long it is given back.
     """
-    from_empty = _with_loss(system, load, pool, lost, how).settle(SETTLE_S).healthy
-    if lost > 0.0 and (not from_empty or not _congested(system, load, pool, lost, how).healthy):
-        if tips(system, load, pool, lost, how, lasts_s):
-            return State.METASTABLE
-        return State.VULNERABLE if from_empty else State.OVERLOADED
-    if not from_empty:
-        return State.OVERLOADED
-    return State.STABLE if lost > 0.0 or _congested(system, load).healthy else State.VULNERABLE
+    whole_is_healthy = is_healthy(system, load)
+    return [_state_of(system, load, blow, whole_is_healthy) for blow in blows]
 
 
-def tips(system: System, load: float, pool: int, lost: float, how: Loss, lasts_s: float) -> bool:
-    """Whether a loss of this size and length turns a healthy system into one that stays collapsed."""
-    return not after_trigger(system, load, pool, lost, how, lasts_s)[1].healthy and Bench(system, load).settle(
-        SETTLE_S
-    ).healthy
+def _state_of(system: System, load: float, blow: Blow, whole_is_healthy: bool) -> State:
+    if blow.lost == 0.0:
+        from_empty = whole_is_healthy
+    else:
+        from_empty = collapses(lambda draw: _settled(system, load, draw, blow)) < HALF
+    if from_empty and collapses(lambda draw: _settled(system, load, draw, blow, congested=True)) < HALF:
+        return State.STABLE
+    if blow.lost > 0.0 and whole_is_healthy and tips(system, load, blow):
+        return State.METASTABLE
+    return State.VULNERABLE if from_empty else State.OVERLOADED
 
 
-def after_trigger(
-    system: System, load: float, pool: int, lost: float, how: Loss, lasts_s: float
-) -> tuple[float, Ending]:
-    """Success of first attempts in the moment in which a loss ends, and what comes of it."""
-    bench = Bench(system, load)
+def is_healthy(system: System, load: float) -> bool:
+    """Whether the system, whole and empty at first, gets healthy."""
+    return collapses(lambda draw: _settled(system, load, draw)) < HALF
+
+
+def tips(system: System, load: float, blow: Blow) -> bool:
+    """Whether a loss leaves the system collapsed when it is given back."""
+    return collapses(lambda draw: after_trigger(system, load, blow, draw)[1:]) >= HALF
+
+
+def collapses(run: Callable[[int], tuple[Ending, bool]], n_draws: int = DRAWS) -> float:
+    """Share of runs that end collapsed.
+
+    Parameters
+    ----------
+    run : callable
+        From the number of the draw to (how it ended, whether chance decided). A run that chance does not decide is not
+        repeated.
+    n_draws : int
+        Most runs; they end as soon as half of them cannot be outvoted.
+    """
+    bad, done = 0, 0
+    while done < n_draws and max(bad, done - bad) <= n_draws // 2:
+        ending, chance = run(done)
+        done += 1
+        bad += not ending.healthy
+        if not chance:
+            return float(not ending.healthy)
+    return bad / done
+
+
+def after_trigger(system: System, load: float, blow: Blow, draw: int = 0) -> tuple[float, Ending, bool]:
+    """Success of first attempts in the moment in which a loss ends, what comes of it, and whether chance decided."""
+    bench = Bench(system, load, draw)
     bench.settle(SETTLE_S)
-    bench.lose(pool, lost, how)
-    bench.run_for(lasts_s)
-    bench.give_back(pool, how)
+    bench.lose(blow.pool, blow.lost, blow.how)
+    bench.run_for(blow.lasts_s)
+    bench.give_back(blow.pool, blow.how)
     bench.run_for(0.0)
-    return bench.success(), bench.settle(SETTLE_S)
+    return bench.success(), bench.settle(SETTLE_S), bench.chance_decided
 
 
 def shortest_trigger_s(
-    system: System,
-    load: float,
-    pool: int,
-    lost: float,
-    how: Loss,
-    *,
-    longest_s: float = SETTLE_S,
-    late: bool = False,
+    system: System, load: float, blow: Blow, *, longest_s: float = LONGEST_TRIGGER_S, late: bool = False
 ) -> float:
-    """The shortest loss of this size that tips the system, s; infinite if `longest_s` does not.
+    """The shortest loss of this size that tips the system, s; infinite if none up to `longest_s` does.
 
-    With `late`, instead: after which requests that come at the moment of its end are still too late.
+    Lengths are tried upwards in steps of a half, because a crash loop may fail after a short loss and not after a
+    longer one; then the border below the first that tips is bisected.
+
+    Parameters
+    ----------
+    system : System
+        The design.
+    load : float
+        Times today's peak.
+    blow : Blow
+        What is lost; its length does not matter.
+    longest_s : float
+        No longer loss is tried.
+    late : bool
+        Instead: the shortest after which requests that come at the moment of its end are still too late.
     """
 
     def fatal(length_s: float) -> bool:
-        if late:
-            return after_trigger(system, load, pool, lost, how, length_s)[0] < 0.5
-        return tips(system, load, pool, lost, how, length_s)
+        longer = replace(blow, lasts_s=length_s)
+        return after_trigger(system, load, longer)[0] < HALF if late else tips(system, load, longer)
 
-    if not fatal(longest_s):
-        return math.inf
-    low_s, high_s = SHORTEST_TRIGGER_S, longest_s
-    if fatal(low_s):
-        return low_s
-    while high_s > low_s * (1.0 + PRECISION):
-        middle_s = math.sqrt(low_s * high_s)
+    low_s, high_s = 0.0, SHORTEST_TRIGGER_S
+    while not fatal(high_s):
+        if high_s >= longest_s:
+            return math.inf
+        low_s, high_s = high_s, min(1.5 * high_s, longest_s)
+    while low_s > 0.0 and high_s > low_s * (1.0 + PRECISION):
+        middle_s = 0.5 * (low_s + high_s)
         low_s, high_s = (low_s, middle_s) if fatal(middle_s) else (middle_s, high_s)
     return high_s
 
 
 def critical_load(system: System) -> float:
     """The largest load, in multiples of today's peak, that recovers from the congested state."""
-    return _largest(lambda load: _congested(system, load).healthy)
+    return _largest(lambda load: collapses(lambda draw: _settled(system, load, draw, congested=True)) < HALF)
 
 
 def highest_load(system: System) -> float:
     """The largest load, in multiples of today's peak, that is healthy from empty."""
-    return _largest(lambda load: Bench(system, load).settle(SETTLE_S).healthy)
+    return _largest(lambda load: is_healthy(system, load))
 
 
 def _largest(works: Callable[[float], bool]) -> float:
@@ -291,20 +340,19 @@ def remedy_effects(scenario: Scenario) -> list[RemedyEffect]:
     found = []
     for remedy in remedies(scenario):
         system = system_of(remedy.scenario)
-        found.append(RemedyEffect(remedy.name, remedy.what, critical_load(system), highest_load(system)))
-    return sorted(found, key=lambda effect: -effect.critical_load)
+        highest = highest_load(system)
+        found.append(RemedyEffect(remedy.name, remedy.what, min(critical_load(system), highest), highest))
+    return sorted(found, key=lambda effect: (-effect.critical_load, -effect.highest_load))
 
 
-def _with_loss(system: System, load: float, pool: int, lost: float, how: Loss) -> Bench:
-    bench = Bench(system, load)
-    if lost > 0.0:
-        bench.lose(pool, lost, how)
-    return bench
-
-
-def _congested(
-    system: System, load: float, pool: int = 0, lost: float = 0.0, how: Loss = Loss.SLOW
-) -> Ending:
-    bench = _with_loss(system, load, pool, lost, how)
-    bench.congest()
-    return bench.settle(SETTLE_S)
+def _settled(
+    system: System, load: float, draw: int, blow: Blow | None = None, *, congested: bool = False
+) -> tuple[Ending, bool]:
+    """Run from empty, or from the congested state, with a loss that does not end."""
+    bench = Bench(system, load, draw)
+    if blow is not None and blow.lost > 0.0:
+        bench.lose(blow.pool, blow.lost, blow.how)
+    if congested:
+        bench.congest()
+    ending = bench.settle(SETTLE_S)
+    return ending, bench.chance_decided

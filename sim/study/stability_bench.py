@@ -2,7 +2,7 @@
 
 The data plane runs with the parts of the control plane that act by themselves within minutes (pods that are killed
 and restarted with CrashLoopBackOff, breakers). No faults, failover, operators or autoscaler: what the bench shows is
-what the design does alone. It draws nothing, and must not know figures.
+what the design does alone. It must not know figures.
 """
 
 import math
@@ -23,6 +23,7 @@ from sim.traffic.layout import HEAD_ROOM, OOM, POD_TABLE, REACHED, TABLE_HEAD
 from sim.world.breakers import Breakers
 from sim.world.context import Context
 from sim.world.fleet import Fleet
+from sim.world.log import Kind
 from sim.world.topology import Topology
 
 CHUNK_S = 10.0
@@ -104,13 +105,15 @@ class Bench:
         What to run; it is not changed.
     load : float
         Demand as a multiple of today's peak, > 0.
+    draw : int
+        Which random numbers decide when pods are OOM-killed and how long they start; nothing else is random.
     """
 
-    def __init__(self, system: System, load: float) -> None:
+    def __init__(self, system: System, load: float, draw: int = 0) -> None:
         model: Model = system.scenario.model
         self.system, self.load = system, load
         self.traffic = Traffic(system.blueprint, tolerance=model.tolerance)
-        self.context = Context(system.scenario, Draws(system.scenario.seed, 0), self.traffic)
+        self.context = Context(system.scenario, Draws(system.scenario.seed, draw), self.traffic)
         self.fleet = Fleet(self.context, Topology(system.scenario))
         for pod in self.fleet.pods:
             if pod.placed:
@@ -118,6 +121,11 @@ class Bench:
         Breakers(self.context)
         for group in range(len(self.traffic.names.populations)):
             self.traffic.set_demand_factor(group, load)
+
+    @property
+    def chance_decided(self) -> bool:
+        """Whether a random number had a part in what happened."""
+        return any(record.kind is Kind.OOM_KILL for record in self.context.records)
 
     # -- what is done to it ---------------------------------------------------------------------------
 

@@ -1,0 +1,473 @@
+"""Figures of the stability analysis: borders, maps, triggers, recovery, remedies."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import plotly.graph_objects as go
+
+from sim.report.panel import Panel, Table
+from sim.report.style import (
+    BLACK,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    ROW_PX,
+    SKY,
+    VERMILLION,
+    base_figure,
+    hatch,
+    joined,
+    look,
+    safe,
+    wrap,
+)
+from sim.report.text import duration, number
+from sim.study.stability import Stability, State
+
+Verdict = tuple[float, float, float]
+"""(load, capacity lost, share of checked runs that agree with the cell)."""
+
+COLOURS: Final = {State.STABLE: SKY, State.VULNERABLE: ORANGE, State.METASTABLE: VERMILLION, State.OVERLOADED: GREY}
+LETTERS: Final = {State.STABLE: "S", State.VULNERABLE: "V", State.METASTABLE: "M", State.OVERLOADED: "O"}
+INKS: Final = {State.STABLE: INK, State.VULNERABLE: INK, State.METASTABLE: "#ffffff", State.OVERLOADED: "#ffffff"}
+MEANINGS: Final = {
+    State.STABLE: "recovers by itself from anything",
+    State.VULNERABLE: "fine, but a larger trigger tips it",
+    State.METASTABLE: "this loss tips it: the outage stays when the capacity is back",
+    State.OVERLOADED: "down while the capacity is missing",
+}
+CELL_PX: Final = 34
+
+
+def times(load: float) -> str:
+    """A load as a multiple of today's peak."""
+    return "no bound" if math.isinf(load) else f"{load:.2f}x"
+
+
+def borders_panel(found: Sequence[Stability]) -> Panel:
+    """How far each design is from its borders."""
+    names = [safe(s.architecture) for s in found]
+    end = 1.15 * max([1.2, *(s.highest_load for s in found if math.isfinite(s.highest_load))])
+    figure = base_figure(70 + ROW_PX * len(found) + 60, barmode="stack", bargap=0.35)
+    zones = (
+        (State.STABLE, "", [min(s.critical_load, end) for s in found]),
+        (State.VULNERABLE, "/", [max(0.0, min(s.highest_load, end) - min(s.critical_load, end)) for s in found]),
+        (State.OVERLOADED, "x", [max(0.0, end - min(s.highest_load, end)) for s in found]),
+    )
+    for state, pattern, widths in zones:
+        figure.add_bar(
+            y=names,
+            x=widths,
+            orientation="h",
+            name=state.value,
+            marker={"color": COLOURS[state], "pattern": hatch(pattern), "line": {"color": "#ffffff", "width": 1}},
+            hovertext=[f"{name}: {state.value}" for name in names],
+            hoverinfo="text",
+        )
+    figure.add_vline(x=1.0, line={"color": BLACK, "width": 2.5})
+    figure.add_annotation(x=1.0, y=1.0, yref="paper", yanchor="bottom", text="<b>today's peak</b>", showarrow=False)
+    figure.update_layout(legend={"y": _above(figure, 24), "entrywidth": 90}, margin_t=64)
+    figure.update_xaxes(range=[0, end], title={"text": "load, times today's peak"})
+    figure.update_yaxes(autorange="reversed", tickvals=names, ticktext=[wrap(n, 26) for n in names])
+    rows = tuple(
+        (
+            s.architecture,
+            s.today.value,
+            f"{s.peak_per_s:.4g}/s",
+            times(s.critical_load),
+            times(s.highest_load),
+            f"{s.pool[1]} in {s.pool[0]}",
+        )
+        for s in found
+    )
+    return Panel(
+        "stability-borders",
+        _borders_finding(found),
+        "Load at which each design stops recovering by itself, and at which it is overloaded. "
+        + " ".join(f"{r[0]}: {r[1]} today, stable up to {r[3]}, overloaded above {r[4]}." for r in rows),
+        figure,
+        Table(
+            "Borders of each design, in multiples of today's peak",
+            ("Design", "Today", "Peak", "Stable up to", "Overloaded above", "Bottleneck"),
+            rows,
+            words=True,
+        ),
+        (
+            "Stable: it comes back by itself even when every queue is full and every client retries. Vulnerable: it "
+            "runs well, but once a trigger has congested it, it stays down after the trigger is gone. Overloaded: it "
+            "cannot serve the load at all.",
+        ),
+    )
+
+
+def _borders_finding(found: Sequence[Stability]) -> str:
+    by_state = {state: [s.architecture for s in found if s.today is state] for state in State}
+    parts = [
+        f"{joined(names, 6)} {'is' if len(names) == 1 else 'are'} {state.value}"
+        for state, names in by_state.items()
+        if names
+    ]
+    return "At today's peak " + "; ".join(parts)
+
+
+def map_panel(found: Stability, verdicts: Sequence[Verdict] = ()) -> Panel:
+    """Load x capacity lost, each cell by its state."""
+    loads = sorted({cell.load for cell in found.cells})
+    losses = sorted({cell.lost for cell in found.cells})
+    states = {(cell.load, cell.lost): cell.state for cell in found.cells}
+    order = list(State)
+    xs, ys = [f"{load:g}" for load in loads], [number(lost, "share", digits=2) for lost in losses]
+    scale = [[edge, COLOURS[s]] for k, s in enumerate(order) for edge in (k / len(order), (k + 1) / len(order))]
+    figure = base_figure(CELL_PX * len(losses) + 170)
+    figure.add_heatmap(
+        z=[[order.index(states[load, lost]) + 0.5 for load in loads] for lost in losses],
+        x=xs,
+        y=ys,
+        zmin=0,
+        zmax=len(order),
+        colorscale=scale,
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        customdata=[[f"{states[a, b].value}: {MEANINGS[states[a, b]]}" for a in loads] for b in losses],
+        hovertemplate="load %{x}x, %{y} lost<br>%{customdata}<extra></extra>",
+    )
+    for state in order:
+        here = [(x, y) for x, load in zip(xs, loads, strict=True) for y, lost in zip(ys, losses, strict=True)
+                if states[load, lost] is state]  # fmt: skip
+        figure.add_scatter(
+            x=[x for x, _ in here],
+            y=[y for _, y in here],
+            mode="text",
+            text=LETTERS[state],
+            textfont={"color": INKS[state], "size": 13},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            marker={"symbol": "square", "size": 15, "color": COLOURS[state]},
+            name=f"<b>{LETTERS[state]}</b> {state.value}: {MEANINGS[state]}",
+        )
+    _mark_today(figure, loads)
+    _mark_checks(figure, verdicts)
+    region, service = found.pool
+    kind = "slower work" if found.how == "slow" else "pods gone"
+    figure.update_xaxes(type="category", categoryarray=xs, showgrid=False, title={"text": "load, times today's peak"})
+    figure.update_yaxes(
+        type="category",
+        categoryarray=ys,
+        showgrid=False,
+        title={"text": f"capacity of {safe(service)} lost ({kind})"},
+    )
+    figure.update_layout(legend={"entrywidth": 460, "y": _above(figure, 24)}, margin_t=100)
+    rows = tuple(
+        (ys[k], *(states[load, lost].value for load in loads)) for k, lost in reversed(list(enumerate(losses)))
+    )
+    notes = [
+        f"Each cell: {service} in {region} loses this share of its capacity for {duration(found.lasts_s)} at this "
+        f"load, then gets it back; nobody fails over, adds pods or restarts anything by hand. Healthy: at least "
+        f"{number(found.threshold, 'share', digits=3)} of first attempts end usable."
+    ]
+    if verdicts:
+        agree = sum(share >= 0.5 for _, _, share in verdicts)
+        notes.append(
+            f"Checked against single requests in {len(verdicts)} cells near the borders: {agree} agree (tick), "
+            f"{len(verdicts) - agree} do not (cross)."
+        )
+    return Panel(
+        f"stability-map-{_key(found)}",
+        _map_finding(found),
+        f"State of {found.architecture} by load and by the share of {service}'s capacity that is lost; the table has "
+        "every cell.",
+        figure,
+        Table(
+            f"State of {found.architecture}: rows are the capacity lost, columns the load",
+            ("Lost", *(f"{x}x" for x in xs)),
+            rows,
+            words=True,
+        ),
+        tuple(notes),
+    )
+
+
+def _mark_today(figure: go.Figure, loads: Sequence[float]) -> None:
+    """A frame around the column of today's peak."""
+    near = min(range(len(loads)), key=lambda k: abs(loads[k] - 1.0))
+    if abs(loads[near] - 1.0) < 1e-9:
+        figure.add_shape(
+            type="rect",
+            x0=near - 0.5,
+            x1=near + 0.5,
+            y0=0,
+            y1=1,
+            yref="paper",
+            line={"color": BLACK, "width": 3},
+        )
+        figure.add_annotation(
+            x=near, y=1.0, yref="paper", yanchor="bottom", text="<b>today's peak</b>", showarrow=False
+        )
+
+
+def _mark_checks(figure: go.Figure, verdicts: Sequence[Verdict]) -> None:
+    for agrees, symbol, name in (
+        (True, "circle-open", "single requests agree"),
+        (False, "x-thin-open", "single requests disagree"),
+    ):
+        here = [(load, lost) for load, lost, share in verdicts if (share >= 0.5) is agrees]
+        if here:
+            figure.add_scatter(
+                x=[f"{load:g}" for load, _ in here],
+                y=[number(lost, "share", digits=2) for _, lost in here],
+                mode="markers",
+                name=name,
+                hoverinfo="skip",
+                marker={"symbol": symbol, "size": 24, "color": BLACK, "line": {"width": 2.5, "color": BLACK}},
+            )
+
+
+def _map_finding(found: Stability) -> str:
+    name = found.architecture
+    if found.today is State.OVERLOADED:
+        return f"{name} cannot serve today's peak: it is healthy up to {times(found.highest_load)} of it only"
+    if found.today is State.VULNERABLE:
+        gap = f"between {times(found.critical_load)} and {times(found.highest_load)} today's peak"
+        return f"{name} is vulnerable today: {gap} it runs well but does not come back once it is congested"
+    if math.isinf(found.critical_load):
+        return f"{name} recovers by itself at any load tried"
+    room = found.critical_load - 1.0
+    return f"{name} is stable today, with {number(room, 'share', digits=2)} more load to the border"
+
+
+def triggers_panel(found: Sequence[Stability]) -> Panel | None:
+    """Size and length of the smallest loss that tips each design at today's peak."""
+    tipped = [s for s in found if any(math.isfinite(t.shortest_s) for t in s.tippings)]
+    if not tipped:
+        return None
+    figure = base_figure(460)
+    for i, s in enumerate(found):
+        points = [t for t in s.tippings if math.isfinite(t.shortest_s)]
+        if points:
+            seen = look(i)
+            figure.add_scatter(
+                x=[t.lost for t in points],
+                y=[t.shortest_s for t in points],
+                mode="lines+markers",
+                name=safe(s.architecture),
+                line={"color": seen.colour, "dash": seen.dash, "width": 2.5},
+                marker={"symbol": seen.symbol, "size": 9},
+                hovertext=[f"{safe(s.architecture)}: {t.lost:.0%} for {duration(t.shortest_s)}" for t in points],
+                hoverinfo="text",
+            )
+    _add_own_faults(figure, found)
+    figure.update_xaxes(range=[0, 1.06], tickformat=".0%", title={"text": "size: capacity lost by the bottleneck"})
+    ticks = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
+    figure.update_yaxes(
+        type="log", tickvals=ticks, ticktext=[duration(t) for t in ticks], title={"text": "length of the loss"}
+    )
+    rows = tuple(
+        (
+            s.architecture,
+            number(t.lost, "share", digits=2),
+            "none up to 1h" if math.isinf(t.shortest_s) else duration(t.shortest_s),
+        )
+        for s in found
+        for t in s.tippings
+    )
+    worst = min(((t.shortest_s, t.lost, s.architecture) for s in tipped for t in s.tippings), key=lambda row: row[0])
+    half = [(s, t) for s in tipped for t in s.tippings if abs(t.lost - 0.5) < 0.2 and math.isfinite(t.shortest_s)]
+    example = min(half, key=lambda st: abs(st[1].lost - 0.5)) if half else None
+    title = (
+        f"Losing {example[1].lost:.0%} of {example[0].pool[1]} for {duration(example[1].shortest_s)} at the peak is "
+        f"enough to bring {example[0].architecture} down for good"
+        if example
+        else f"Losing {worst[1]:.0%} of capacity for {duration(worst[0])} at the peak brings {worst[2]} down for good"
+    )
+    return Panel(
+        "stability-triggers",
+        title,
+        "The shortest loss of each size that tips a design at today's peak. "
+        + " ".join(f"{r[0]}, {r[1]} lost: {r[2]}." for r in rows[:24]),
+        figure,
+        Table("Shortest loss that tips a design at today's peak", ("Design", "Capacity lost", "Shortest"), rows, True),
+        (
+            "Above a line the loss is fatal: the outage stays when the capacity is back. A design without a line is "
+            "tipped by no loss of up to an hour. Open diamonds: faults of this scenario, at their mean repair time.",
+        ),
+    )
+
+
+def _add_own_faults(figure: go.Figure, found: Sequence[Stability]) -> None:
+    own = {(t.fault, t.lost, t.lasts_s) for s in found for t, _ in s.own if t.lasts_s > 0}
+    if not own:
+        return
+    points = sorted(own, key=lambda row: (row[1], row[2]))
+    figure.add_scatter(
+        x=[lost for _, lost, _ in points],
+        y=[lasts_s for _, _, lasts_s in points],
+        mode="markers+text",
+        name="faults of this scenario",
+        text=[safe(name) for name, _, _ in points],
+        textposition=["middle right" if lost < 0.8 else "middle left" for _, lost, _ in points],
+        marker={"symbol": "diamond-open", "size": 12, "color": BLACK, "line": {"width": 2}},
+        hoverinfo="text",
+        hovertext=[f"{safe(name)}: {lost:.0%} for {duration(lasts_s)}" for name, lost, lasts_s in points],
+        cliponaxis=False,
+    )
+
+
+def own_faults_table(found: Sequence[Stability]) -> Table | None:
+    """Which of the scenario's own faults tip which design at today's peak."""
+    rows = tuple(
+        (
+            s.architecture,
+            t.fault,
+            f"{number(t.lost, 'share', digits=2)} of {s.pool[1]} ({'slower' if t.how == 'slow' else 'pods gone'})",
+            duration(t.lasts_s),
+            _own_verdict(share),
+        )
+        for s in found
+        for t, share in s.own
+    )
+    if not rows:
+        return None
+    return Table(
+        "What the scenario's own faults do at today's peak",
+        ("Design", "Fault", "Capacity lost", "Mean length", "Outage stays afterwards"),
+        rows,
+        words=True,
+    )
+
+
+def _own_verdict(share: float) -> str:
+    if math.isnan(share):
+        return "already overloaded"
+    if share in (0.0, 1.0):
+        return "yes" if share else "no"
+    return f"in {number(share, 'share', digits=2)} of runs"
+
+
+def recovery_panel(found: Sequence[Stability]) -> Panel:
+    """Time to come back from full congestion against load."""
+    figure = base_figure(420)
+    for i, s in enumerate(found):
+        seen = look(i)
+        points = [(load, max(time_s, 1.0)) for load, time_s in s.recovery if math.isfinite(time_s)]
+        figure.add_scatter(
+            x=[load for load, _ in points],
+            y=[time_s for _, time_s in points],
+            mode="lines+markers",
+            name=safe(s.architecture),
+            line={"color": seen.colour, "dash": seen.dash, "width": 2.5},
+            marker={"symbol": seen.symbol, "size": 9},
+            hovertext=[f"{safe(s.architecture)} at {load:g}x: {duration(time_s)}" for load, time_s in points],
+            hoverinfo="text",
+        )
+    figure.add_vline(x=1.0, line={"color": BLACK, "width": 2})
+    figure.add_annotation(x=1.0, y=1.0, yref="paper", yanchor="bottom", text="<b>today's peak</b>", showarrow=False)
+    ticks = (1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+    figure.update_layout(legend={"y": _above(figure, 24)}, margin_t=64)
+    figure.update_xaxes(rangemode="tozero", title={"text": "load, times today's peak"})
+    figure.update_yaxes(
+        type="log", tickvals=ticks, ticktext=[duration(t) for t in ticks], title={"text": "time to recover"}
+    )
+    rows = tuple(
+        (s.architecture, f"{load:g}x", "never" if math.isinf(time_s) else duration(time_s))
+        for s in found
+        for load, time_s in s.recovery
+    )
+    never = [s.architecture for s in found if s.critical_load < 1.0]
+    title = (
+        f"From full congestion at today's peak {joined(never, 6)} {'does' if len(never) == 1 else 'do'} not come back"
+        if never
+        else "From full congestion at today's peak every design comes back by itself"
+    )
+    return Panel(
+        "stability-recovery",
+        title,
+        "Time to recover from full congestion against load. "
+        + " ".join(f"{r[0]} at {r[1]}: {r[2]}." for r in rows[:24]),
+        figure,
+        Table("Time to recover from full congestion", ("Design", "Load", "Time"), rows, words=True),
+        (
+            "Start: every queue full, every caller waiting as long as it may, as many users about to retry as can be. "
+            "Known to 10 s; a line ends where a design no longer recovers within half an hour.",
+        ),
+    )
+
+
+def remedies_panel(found: Stability) -> Panel | None:
+    """Remedies by the load that the design then still recovers from."""
+    if not found.remedies:
+        return None
+    effects = found.remedies
+    finite = [e.highest_load for e in effects if math.isfinite(e.highest_load)]
+    end = 1.2 * max([1.1, found.critical_load if math.isfinite(found.critical_load) else 1.0, *finite])
+    labels = [safe(e.name) for e in effects]
+    better = [e.critical_load > 1.02 * found.critical_load for e in effects]
+    figure = base_figure(ROW_PX * len(effects) + 100, bargap=0.35)
+    for wanted, name, colour, pattern in ((True, "moves the border up", GREEN, ""), (False, "does not", GREY, "/")):
+        here = [k for k, is_better in enumerate(better) if is_better is wanted]
+        if here:
+            figure.add_bar(
+                y=[labels[k] for k in here],
+                x=[min(effects[k].critical_load, end) for k in here],
+                orientation="h",
+                name=name,
+                text=[times(effects[k].critical_load) for k in here],
+                textposition="outside",
+                cliponaxis=False,
+                marker={"color": colour, "pattern": hatch(pattern)},
+                hovertext=[safe(f"{effects[k].name}: {effects[k].what}") for k in here],
+                hoverinfo="text",
+            )
+    for x, text, dash in ((found.critical_load, "as it is", "dash"), (1.0, "<b>today's peak</b>", "solid")):
+        if math.isfinite(x):
+            figure.add_vline(x=x, line={"color": BLACK, "width": 2.5, "dash": dash})
+            lower = x <= min(found.critical_load, 1.0)  # the two labels stand away from each other
+            side = "right" if lower else "left"
+            figure.add_annotation(x=x, y=1.0, yref="paper", yanchor="bottom", xanchor=side, text=text, showarrow=False)
+    figure.update_layout(legend={"y": _above(figure, 24)}, margin_t=64)
+    figure.update_xaxes(range=[0, end], title={"text": "largest load that recovers by itself, times today's peak"})
+    figure.update_yaxes(
+        type="category", categoryarray=list(reversed(labels)), tickvals=labels, ticktext=[wrap(x, 30) for x in labels]
+    )
+    best = effects[0]
+    rows = (
+        ("as it is", "", times(found.critical_load), times(found.highest_load)),
+        *((e.name, e.what, times(e.critical_load), times(e.highest_load)) for e in effects),
+    )
+    return Panel(
+        f"stability-remedies-{_key(found)}",
+        f"What moves the border of {found.architecture} most: {best.name}, from {times(found.critical_load)} to "
+        f"{times(best.critical_load)} today's peak"
+        if best.critical_load > 1.02 * found.critical_load
+        else f"No remedy tried moves the border of {found.architecture} up from {times(found.critical_load)}",
+        f"Largest load that {found.architecture} recovers from by itself, as it is and with each remedy. "
+        + " ".join(f"{r[0]}: {r[2]}." for r in rows),
+        figure,
+        Table(
+            f"Remedies of {found.architecture}, each alone",
+            ("Remedy", "What is changed", "Recovers up to", "Overloaded above"),
+            rows,
+            words=True,
+        ),
+        ("Each remedy is applied alone to the whole design; exactly what is changed stands in the table.",),
+    )
+
+
+def _above(figure: go.Figure, pixels: int) -> float:
+    """A place so many pixels above the plot, as a share of its height (some 110 px are margins)."""
+    return 1.0 + pixels / max(80.0, float(figure.layout.height) - 110.0)
+
+
+def _key(found: Stability) -> str:
+    """A key of letters, digits and dashes that no other architecture's name gives."""
+    return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in found.architecture)
+
+
+Verdicts = Mapping[str, Sequence[Verdict]]
