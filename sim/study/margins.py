@@ -5,7 +5,7 @@ region, with and without retries? These are static numbers: mean rates, no queue
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,26 +152,6 @@ def holding_s(scenario: Scenario) -> dict[str, float]:
             waits[names.index(callee), u] += 0.0 if call.handoff else call.calls
     work_s = np.array([service.work for service in scenario.services.values()])
     return dict(zip(names, _sum_of_rounds(waits, work_s).tolist(), strict=True))
-
-
-def attempts_product(scenario: Scenario) -> tuple[float, tuple[str, ...]]:
-    """Most attempts that one request of a user can cause at one service, and the way there (users first)."""
-    best: tuple[float, tuple[str, ...]] = (1.0, ())
-    for name, population in scenario.populations.items():
-        for product, path in _ways(scenario, population.journey, _attempts_of_users(population), (name,)):
-            if product > best[0] + 1e-9:
-                best = product, path
-    return best
-
-
-def _ways(
-    scenario: Scenario, service: str, product: float, path: tuple[str, ...]
-) -> Iterator[tuple[float, tuple[str, ...]]]:
-    path = (*path, service)
-    yield product, path
-    for callee, call in scenario.services[service].calls.items():
-        if callee not in path:
-            yield from _ways(scenario, callee, product * _attempts_of_call(call), path)
 
 
 def _hottest(scenario: Scenario, lost: str) -> HotPod:
