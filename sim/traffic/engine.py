@@ -4,6 +4,7 @@ Every action takes effect at `now_s`. It knows pods, pools and shares, but not w
 """
 
 import copy
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -96,6 +97,8 @@ class Traffic:
         Requests of users that still have attempts left come again (docs/data-plane.md 1.5, "Kill").
         """
         if not self.is_ready(pod):
+            if self.is_listed(pod):  # it died a moment ago
+                self.set_listed(pod, False)
             return
         self._lose(pod, 1.0)
         self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
@@ -144,6 +147,10 @@ class Traffic:
     def is_ready(self, pod: int) -> bool:
         """Whether the pod serves."""
         return bool(self.net.pods[pod, POD_READY])
+
+    def is_listed(self, pod: int) -> bool:
+        """Whether the pod gets its share of the requests."""
+        return bool(self.net.pods[pod, POD_LISTED])
 
     def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
         """Memory of a pod apart from its requests: used now, and growing from now on."""
@@ -248,6 +255,26 @@ class Traffic:
         pods = self.pods_of[pool]
         return float(self.state[pods.start : pods.stop].sum())
 
+    def busy_share(self, pool: int) -> float:
+        """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
+        rows = [p for p in self.pods_of[pool] if self.is_ready(p)]
+        slots = self.net.tables[self.net.pods[rows, POD_TABLE].astype(np.int64), TABLE_HEAD, HEAD_SLOTS].sum()
+        return float(self.net.pod_algebra[rows, ALG_BUSY].sum() / slots) if rows else 0.0
+
+    def pod_in_time(self, pod: int, within_s: float) -> float:
+        """Probability that a request arriving at the pod now gets a slot within this time; 1 for one that is not ready.
+
+        A gamma law of the waiting time (Wilson and Hilferty 1931), as of GUARD_POD_IN_TIME.
+        """
+        if not self.is_ready(pod):
+            return 1.0
+        blocked, wait_s, wait_var = self.net.pod_algebra[pod, [ALG_BLOCKED, ALG_WAIT_S, ALG_WAIT_VAR]]
+        if wait_s <= 0.0 or wait_var <= 0.0:
+            return float((1.0 - blocked) * (wait_s <= within_s))
+        k = 9.0 * wait_s * wait_s / wait_var
+        z = math.sqrt(k) * ((within_s / wait_s) ** (1.0 / 3.0) - 1.0 + 1.0 / k)
+        return float((1.0 - blocked) * 0.5 * math.erfc(-z * math.sqrt(0.5)))
+
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""
         self._drain_trace()
@@ -260,7 +287,7 @@ class Traffic:
 
     # -- guards ---------------------------------------------------------------------------------------
 
-    def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
+    def add_guard(self, kind: int, index: int, level: float, *, region: float = 0) -> int:
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
         if kind != GUARD_IN_FLIGHT:
             level = min(level, _HIGHEST_LEVEL)
@@ -279,6 +306,15 @@ class Traffic:
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+
+    def move_guard(self, guard: int, level: float, *, below: bool) -> None:
+        """Watch at another level, from this side of it."""
+        self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
+
+    def guard_of(self, guard: int) -> tuple[int, int, float]:
+        """What a guard watches: its kind, index and region column."""
+        kind, index, region = self._guards[guard, [GUARD_KIND, GUARD_INDEX, GUARD_REGION]]
+        return int(kind), int(index), float(region)
 
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""
