@@ -4,7 +4,6 @@ Every action takes effect at `now_s`. It knows pods, pools and shares, but not w
 """
 
 import copy
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -275,23 +274,11 @@ class Traffic:
 
     def busy_share(self, pool: int) -> float:
         """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
-        rows = [p for p in self.pods_of[pool] if self.is_ready(p)]
-        slots = self.net.tables[self.net.pods[rows, POD_TABLE].astype(np.int64), TABLE_HEAD, HEAD_SLOTS].sum()
-        return float(self.net.pod_algebra[rows, ALG_BUSY].sum() / slots) if rows else 0.0
+        return float(kernel.watched(GUARD_BUSY, pool, 0.0, self.state, self.net))
 
     def pod_in_time(self, pod: int, within_s: float) -> float:
-        """Probability that a request arriving at the pod now gets a slot within this time; 1 for one that is not ready.
-
-        A gamma law of the waiting time (Wilson and Hilferty 1931), as of GUARD_POD_IN_TIME.
-        """
-        if not self.is_ready(pod):
-            return 1.0
-        blocked, wait_s, wait_var = self.net.pod_algebra[pod, [ALG_BLOCKED, ALG_WAIT_S, ALG_WAIT_VAR]]
-        if wait_s <= 0.0 or wait_var <= 0.0:
-            return float((1.0 - blocked) * (wait_s <= within_s))
-        k = 9.0 * wait_s * wait_s / wait_var
-        z = math.sqrt(k) * ((within_s / wait_s) ** (1.0 / 3.0) - 1.0 + 1.0 / k)
-        return float((1.0 - blocked) * 0.5 * math.erfc(-z * math.sqrt(0.5)))
+        """Probability that a request arriving at the pod now gets a slot within this time; 1 if it is not ready."""
+        return float(kernel.watched(GUARD_POD_IN_TIME, pod, within_s, self.state, self.net))
 
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from worlds import at, fault, region, run, service, two_regions, users, world
+from worlds import at, fault, memory, region, run, service, two_regions, users, world
 
 from sim.scenario.schema import (
     Autoscale,
@@ -94,27 +94,16 @@ def test_a_pool_at_its_bounds_is_left_alone():
 
 
 def test_growth_is_limited_as_by_default_in_kubernetes():
-    """2 pods under a load for 30: at most 4 more in 15 s, then as many as there are (6, 12, 24)."""
-    rule = Autoscale(least=2, most=30)
+    """2 pods, all busy, at a target of 10 % ask for 20 and more: 4 more at 15 s, then as many as there are."""
+    rule = Autoscale(least=2, most=30, target=0.1)
     record = run(scaled(rule, per_s=500.0, placed=2, regions={"home": region(6)}, horizon=300.0))
-    assert [n for _, n in sizes(record)][:3] == [6.0, 10.0, 20.0] or [n for _, n in sizes(record)]
+    assert sizes(record) == [(15.0, 6.0), (30.0, 12.0), (45.0, 24.0), (60.0, 30.0)]
 
 
 def test_pods_need_room_on_the_nodes():
     """Two nodes of four pods each: of the 12 pods asked for, 8 run and the others wait."""
-    from worlds import memory
-
-    services = {
-        "web": service(
-            1.0,
-            slots=10,
-            queue=40,
-            startup=20.0,
-            memory=memory(limit=250.0),
-            autoscale=Autoscale(most=12),
-            imbalance=0.0,
-        )
-    }
+    web: dict[str, Any] = {"slots": 10, "queue": 40, "startup": 20.0, "autoscale": Autoscale(most=12)}
+    services = {"web": service(1.0, memory=memory(limit=250.0), **web)}
     record = run(scaled(Autoscale(most=12), per_s=70.0, services=services, regions={"home": region(2, 1000.0)}))
     ready = {r.pod for r in record.records if r.kind is Kind.POD_READY}
     waiting = {r.pod for r in record.records if r.kind is Kind.POD_ADDED and "no node" in r.what}
