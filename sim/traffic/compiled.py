@@ -16,7 +16,16 @@ from typing import Any, TypeVar
 import numba
 from numba import types
 
-_SOURCES = ("compiled.py", "layout.py", "network.py", "tables.py", "rates.py", "kernel.py")
+_SOURCES = (
+    "compiled.py",
+    "layout.py",
+    "network.py",
+    "tables.py",
+    "answers.py",
+    "rates.py",
+    "account.py",
+    "kernel.py",
+)
 
 
 def _cache_folder() -> Path:

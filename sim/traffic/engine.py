@@ -13,6 +13,7 @@ from sim.traffic.assemble import Blueprint, Names
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import Network
+from sim.traffic.rates import retry_pause_s
 
 _STEP_START_S = 0.05
 _TRACE_ROWS = 4096
@@ -96,6 +97,8 @@ class Traffic:
         Requests of users that still have attempts left come again (docs/data-plane.md 1.5, "Kill").
         """
         if not self.is_ready(pod):
+            if self.is_listed(pod):  # it died a moment ago
+                self.set_listed(pod, False)
             return
         self._lose(pod, 1.0)
         self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
@@ -124,18 +127,27 @@ class Traffic:
         self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
 
     def _take_back(self, g: int, lost: float) -> None:
+        """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
         net, layout = self.net, self.layout
         totals = layout.totals + g * N_TOTALS
-        orbit = layout.orbit + g * int(net.counts[N_STAGES])
-        leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / net.group_algebra[g, FLOW_RETRY_S]
+        flow, parameters = net.group_algebra[g], net.groups[g]
         # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
-        waiting = self.state[orbit : orbit + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
-        by_stage = np.concatenate([[net.group_algebra[g, FLOW_DEMAND]], leaving_per_s * waiting])
+        waiting = self._waiting(g)[: int(parameters[GROUP_ATTEMPTS]) - 1]
+        pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
+        by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
         of_stage = lost * by_stage / by_stage.sum()
-        self.state[totals + 1] -= lost
-        self.state[totals + 3] -= of_stage[0]
-        self.state[totals + 4] -= lost
-        waiting += of_stage[:-1]
+        self.state[totals + TOTAL_GOOD] -= lost
+        self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
+        self.state[totals + TOTAL_USABLE] -= lost
+        waiting += parameters[GROUP_RETRY_SHARE] * of_stage[:-1]
+        gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_stage[:-1].sum()
+        self.state[totals + TOTAL_FAILED] += gave_up + of_stage[-1]
+
+    def _waiting(self, g: int) -> Floats:
+        """Requests of group `g` between a failed attempt and the next one, by stage."""
+        n_stages = int(self.net.counts[N_STAGES])
+        at = self.layout.orbit + g * n_stages
+        return self.state[at : at + n_stages]
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
@@ -144,6 +156,10 @@ class Traffic:
     def is_ready(self, pod: int) -> bool:
         """Whether the pod serves."""
         return bool(self.net.pods[pod, POD_READY])
+
+    def is_listed(self, pod: int) -> bool:
+        """Whether the pod gets its share of the requests."""
+        return bool(self.net.pods[pod, POD_LISTED])
 
     def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
         """Memory of a pod apart from its requests: used now, and growing from now on."""
@@ -182,8 +198,12 @@ class Traffic:
         self.touched()
 
     def set_attempts(self, edges: Floats, groups: Floats) -> None:
-        """Attempts of each call and of each group (retries disabled: 1)."""
+        """Attempts of each call and of each group (retries disabled: 1); who waits for one too many gives up."""
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
+        for g, n_attempts in enumerate(groups):
+            given_up = self._waiting(g)[int(n_attempts) - 1 :]
+            self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
+            given_up[:] = 0.0
         self.touched()
 
     def set_tables(self, pods: range, table: Floats) -> None:
@@ -223,6 +243,10 @@ class Traffic:
         at = self.layout.totals + group * N_TOTALS
         return tuple(float(v) for v in self.state[at : at + N_TOTALS])
 
+    def waiting_to_retry(self, group: int) -> float:
+        """User requests between a failed attempt and the next one."""
+        return float(self._waiting(group).sum())
+
     def success(self, group: int) -> float:
         """Share of first attempts that end usable, at the last evaluation."""
         return float(self.net.group_algebra[group, FLOW_SUCCESS])
@@ -248,6 +272,14 @@ class Traffic:
         pods = self.pods_of[pool]
         return float(self.state[pods.start : pods.stop].sum())
 
+    def busy_share(self, pool: int) -> float:
+        """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
+        return float(kernel.watched(GUARD_BUSY, pool, 0.0, self.state, self.net))
+
+    def pod_in_time(self, pod: int, within_s: float) -> float:
+        """Probability that a request arriving at the pod now gets a slot within this time; 1 if it is not ready."""
+        return float(kernel.watched(GUARD_POD_IN_TIME, pod, within_s, self.state, self.net))
+
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""
         self._drain_trace()
@@ -260,7 +292,7 @@ class Traffic:
 
     # -- guards ---------------------------------------------------------------------------------------
 
-    def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
+    def add_guard(self, kind: int, index: int, level: float, *, region: float = 0) -> int:
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
         if kind != GUARD_IN_FLIGHT:
             level = min(level, _HIGHEST_LEVEL)
@@ -279,6 +311,15 @@ class Traffic:
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+
+    def move_guard(self, guard: int, level: float, *, below: bool) -> None:
+        """Watch at another level, from this side of it."""
+        self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
+
+    def guard_of(self, guard: int) -> tuple[int, int, float]:
+        """What a guard watches: its kind, index and region column."""
+        kind, index, region = self._guards[guard, [GUARD_KIND, GUARD_INDEX, GUARD_REGION]]
+        return int(kind), int(index), float(region)
 
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""
