@@ -1,7 +1,7 @@
 """Figures of the stability analysis: borders, maps, triggers, recovery, remedies."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import plotly.graph_objects as go
@@ -68,7 +68,7 @@ def borders_panel(found: Sequence[Stability]) -> Panel:
         )
     figure.add_vline(x=1.0, line={"color": BLACK, "width": 2.5})
     figure.add_annotation(x=1.0, y=1.0, yref="paper", yanchor="bottom", text="<b>today's peak</b>", showarrow=False)
-    figure.update_layout(legend={"y": _above(figure, 24), "entrywidth": 90}, margin_t=64)
+    figure.update_layout(legend={"y": _above(figure, 24), "entrywidth": 90, "traceorder": "normal"}, margin_t=64)
     figure.update_xaxes(range=[0, end], title={"text": "load, times today's peak"})
     figure.update_yaxes(autorange="reversed", tickvals=names, ticktext=[wrap(n, 26) for n in names])
     rows = tuple(
@@ -321,34 +321,34 @@ def _add_own_faults(figure: go.Figure, found: Sequence[Stability]) -> None:
 
 
 def own_faults_table(found: Sequence[Stability]) -> Table | None:
-    """Which of the scenario's own faults tip which design at today's peak."""
+    """Which of the scenario's own faults tip which design at today's peak: a row per fault, a column per design."""
+    faults = {t.fault: t for s in found for t, _ in s.own}
+    if not faults:
+        return None
     rows = tuple(
         (
-            s.architecture,
-            t.fault,
-            f"{number(t.lost, 'share', digits=2)} of {s.pool[1]} ({'slower' if t.how == 'slow' else 'pods gone'})",
-            duration(t.lasts_s),
-            _own_verdict(share),
+            f"{name}\n{'slower' if t.how == 'slow' else 'pods gone'} for {duration(t.lasts_s)}",
+            *(_own_verdict(s, name) for s in found),
         )
-        for s in found
-        for t, share in s.own
+        for name, t in faults.items()
     )
-    if not rows:
-        return None
     return Table(
-        "What the scenario's own faults do at today's peak",
-        ("Design", "Fault", "Capacity lost", "Mean length", "Outage stays afterwards"),
+        "Does the outage stay after a fault of this scenario has ended? At today's peak, for its mean repair time",
+        ("Fault", *(s.architecture for s in found)),
         rows,
         words=True,
     )
 
 
-def _own_verdict(share: float) -> str:
-    if math.isnan(share):
-        return "already overloaded"
-    if share in (0.0, 1.0):
-        return "yes" if share else "no"
-    return f"in {number(share, 'share', digits=2)} of runs"
+def _own_verdict(found: Stability, fault: str) -> str:
+    for t, share in found.own:
+        if t.fault == fault:
+            size = f"\n{number(t.lost, 'share', digits=2)} of {found.pool[1]}"
+            if math.isnan(share):
+                return f"overloaded anyway{size}"
+            word = f"in {number(share, 'share', digits=2)} of runs" if 0.0 < share < 1.0 else "yes" if share else "no"
+            return word + size
+    return "-"
 
 
 def recovery_panel(found: Sequence[Stability]) -> Panel:
@@ -468,6 +468,3 @@ def _above(figure: go.Figure, pixels: int) -> float:
 def _key(found: Stability) -> str:
     """A key of letters, digits and dashes that no other architecture's name gives."""
     return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in found.architecture)
-
-
-Verdicts = Mapping[str, Sequence[Verdict]]

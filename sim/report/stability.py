@@ -16,15 +16,7 @@ from sim.report.page import Page, Section
 from sim.report.page import Verdict as HeadLine
 from sim.report.panel import Table
 from sim.report.text import duration, number
-from sim.study.stability import Stability, State
-
-WORDS = {
-    State.STABLE: "meets",
-    State.VULNERABLE: "undecided",
-    State.METASTABLE: "misses",
-    State.OVERLOADED: "misses",
-}
-"""Which colours of the report's head lines a state wears."""
+from sim.study.stability import Stability
 
 
 def page_of_stability(
@@ -91,11 +83,11 @@ def _of_design(index: int, found: Stability, verdicts: Sequence[Verdict]) -> Sec
 
 
 def _head_line(found: Stability) -> HeadLine:
-    reach = f"recovers by itself up to {times(found.critical_load)} today's peak"
+    reach = f"recovers by itself up to {times(found.critical_load)} that load"
     return HeadLine(
         found.architecture,
-        WORDS[found.today],
-        f"{found.today.value} today: {reach}, is overloaded above {times(found.highest_load)}",
+        found.today.value,
+        f"at today's peak: {reach}, is overloaded above {times(found.highest_load)}",
     )
 
 

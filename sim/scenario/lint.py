@@ -18,6 +18,7 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
     yield from lint_queues(scenario)
     yield from lint_timeouts(scenario)
     yield from lint_attempts(scenario)
+    yield from lint_breakers(scenario)
     yield from lint_cycles(scenario)
     yield from lint_unused(scenario)
     yield from lint_failover(scenario)
@@ -124,6 +125,18 @@ def _worst_paths(services: Mapping[str, Service]) -> dict[str, tuple[float, tupl
                     worst[caller] = product, ((factor, callee), *worst[callee][1])
                     changed = True
     return worst
+
+
+def lint_breakers(scenario: Scenario) -> Iterator[Finding]:
+    """Breakers without a half-open state: they close on all the load at once, and meet what they opened for."""
+    for caller, service in scenario.services.items():
+        for callee, call in service.calls.items():
+            if call.breaker is not None and call.breaker.trickle >= 1.0:
+                message = (
+                    f"got 100%, a breaker without half-open state: after {format_duration(call.breaker.open)} all calls "
+                    f"of {caller} meet {callee} at once, whether it has recovered or not; expected a trickle, e.g. 5%"
+                )
+                yield warning(("services", caller, "calls", callee, "breaker", "trickle"), message)
 
 
 def lint_cycles(scenario: Scenario) -> Iterator[Finding]:

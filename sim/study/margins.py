@@ -7,6 +7,7 @@ region, with and without retries? These are static numbers: mean rates, no queue
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +79,79 @@ def hot_pod_after_loss(scenario: Scenario) -> HotPod | None:
 
     Returns None if no load is moved: there is no second region, or no failover into it.
     """
+    found = [_hottest(scenario, lost) for lost in _losable(scenario)]
+    return max(found, key=lambda pod: pod.utilisation, default=None)
+
+
+class Reason(Enum):
+    """Why mean rates are not enough; the value is what the user reads."""
+
+    RETRIES = (
+        "Callers repeat what fails there, so that a moment of bad luck may start a collapse that mean rates miss; "
+        "model.noise: auto simulates single requests there."
+    )
+    PATIENCE = (
+        "Waiting requests leave there near saturation: mean rates overstate waiting and the share that leaves by 20 to "
+        "100 % (Erlang-A, 8 to 200 slots); model.noise: always simulates single requests."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A pool that is simulated by mean rates where they may not be trusted."""
+
+    region: str
+    service: str
+    lost_region: str
+    utilisation: float
+    reason: Reason
+
+    @property
+    def text(self) -> str:
+        """Which pod, how busy, and when."""
+        when = f" after losing {self.lost_region}" if self.lost_region else ""
+        return f"hottest pod of {self.service} in {self.region} at {self.utilisation:.2f} at peak demand{when}"
+
+
+NEAR_SATURATION = (0.95, 1.05)
+"""Utilisations between which a queue with impatient requests is mostly chance."""
+
+
+def untrusted_zones(scenario: Scenario) -> list[Zone]:
+    """Pools whose mean rates may not be trusted at peak demand, today or after losing a region.
+
+    `noise: auto` simulates single requests where callers retry against a pod busier than `noise_above`, so only what
+    it leaves to mean rates is named.
+    """
+    model = scenario.model
+    if model.noise == "always":
+        return []
+    retried = _retried(scenario)
+    found: dict[Pool, Zone] = {}
+    for lost in ("", *_losable(scenario)):
+        for pool, utilisation in utilisations(scenario, lost).items():
+            by_mean = model.noise == "never" or pool[1] not in retried or utilisation <= model.noise_above
+            impatient = scenario.services[pool[1]].patience is not None
+            if not by_mean or pool in found:
+                continue
+            if pool[1] in retried and utilisation > model.noise_above:
+                found[pool] = Zone(*pool, lost, round(utilisation, 4), Reason.RETRIES)
+            elif impatient and NEAR_SATURATION[0] <= utilisation <= NEAR_SATURATION[1]:
+                found[pool] = Zone(*pool, lost, round(utilisation, 4), Reason.PATIENCE)
+    return list(found.values())
+
+
+def _retried(scenario: Scenario) -> set[str]:
+    """Services that somebody asks again when they fail."""
+    users = {p.journey for p in scenario.populations.values() if p.attempts > 1}
+    calls = (item for service in scenario.services.values() for item in service.calls.items())
+    return users | {callee for callee, call in calls if call.attempts > 1 and not call.handoff}
+
+
+def _losable(scenario: Scenario) -> list[str]:
+    """Regions whose loss sends their load to another one."""
     regions = [region for region, pods in scenario.place.items() if any(pods.values())]
-    if len(regions) < 2 or not moves_load(scenario):
-        return None
-    found = [_hottest(scenario, lost) for lost in regions]
-    return max(found, key=lambda pod: pod.utilisation)
+    return regions if len(regions) > 1 and moves_load(scenario) else []
 
 
 def moves_load(scenario: Scenario) -> bool:

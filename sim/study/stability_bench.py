@@ -1,8 +1,8 @@
 """A system on a test bench: constant demand, one pool that loses capacity, and nobody who helps.
 
-The data plane runs with the parts of the control plane that act by themselves within minutes (pods that are killed
-and restarted with CrashLoopBackOff, breakers). No faults, failover, operators or autoscaler: what the bench shows is
-what the design does alone. It must not know figures.
+The data plane runs with the reflexes of pods and callers: pods that are killed and restarted with CrashLoopBackOff,
+probes, cold caches, breakers. No faults, failover, operators or autoscaler: what the bench shows is what the design
+does alone. It must not know figures.
 """
 
 import math
@@ -21,10 +21,13 @@ from sim.traffic.demand import peak_demand
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import HEAD_ROOM, OOM, POD_TABLE, REACHED, TABLE_HEAD
 from sim.world.breakers import Breakers
+from sim.world.conditions import Conditions
 from sim.world.context import Context
 from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.probes import Probes
 from sim.world.topology import Topology
+from sim.world.warmup import cold_caches
 
 CHUNK_S = 10.0
 """Between two looks; recovery times are known to this."""
@@ -36,6 +39,7 @@ HEALTHY_FOR_S = 600.0
 SLOWEST = 1e4
 """Slowdown that stands for no capacity at all."""
 _CROSSINGS_AT_ONCE = 10_000
+_TRIGGER = "trigger"
 
 
 class Loss(StrEnum):
@@ -118,14 +122,18 @@ class Bench:
         for pod in self.fleet.pods:
             if pod.placed:
                 self.fleet.begin(pod, warm=True)
+        self._conditions = Conditions(self.context)
+        cold_caches(self.context, self.fleet, self._conditions)
+        Probes(self.context, self.fleet)
         Breakers(self.context)
         for group in range(len(self.traffic.names.populations)):
             self.traffic.set_demand_factor(group, load)
 
     @property
     def chance_decided(self) -> bool:
-        """Whether a random number had a part in what happened."""
-        return any(record.kind is Kind.OOM_KILL for record in self.context.records)
+        """Whether a random number had a part in what happened: a pod was killed by its memory or a probe."""
+        deaths = (Kind.OOM_KILL, Kind.POD_LOST)
+        return any(record.kind in deaths and record.what != _TRIGGER for record in self.context.records)
 
     # -- what is done to it ---------------------------------------------------------------------------
 
@@ -150,19 +158,14 @@ class Bench:
         traffic.touched()
 
     def lose(self, pool: int, share: float, how: Loss) -> None:
-        """Take this share (0..1) of a pool's capacity away.
-
-        A slot is held for own work and for calls; slower own work alone has to make up for the whole loss.
-        """
+        """Take this share (0..1) of a pool's capacity away."""
         if how is Loss.SLOW:
-            name = self.traffic.names.pools[pool][1]
-            own_share = self.system.scenario.services[name].work / holding_s(self.system.scenario)[name]
-            self._slow(pool, min(1.0 + share / max(1.0 - share, 1e-12) / own_share, SLOWEST))
+            self._slow(pool, slowdown(self.system.scenario, self.traffic.names.pools[pool][1], share))
             return
         pods = [pod for pod in self.fleet.of_pool(pool) if pod.placed]
         gone = pods[len(pods) - round(share * len(pods)) :]
         for pod in gone:
-            self._act(lambda pod=pod: self.fleet.hold(pod, "trigger", "capacity lost"))  # type: ignore[misc]
+            self._act(lambda pod=pod: self.fleet.hold(pod, _TRIGGER, _TRIGGER))  # type: ignore[misc]
 
     def give_back(self, pool: int, how: Loss) -> None:
         """End the loss; pods that were gone take their startup time."""
@@ -170,11 +173,11 @@ class Bench:
             self._slow(pool, 1.0)
         else:
             for pod in self.fleet.of_pool(pool):
-                self._act(lambda pod=pod: self.fleet.release(pod, "trigger"))  # type: ignore[misc]
+                self._act(lambda pod=pod: self.fleet.release(pod, _TRIGGER))  # type: ignore[misc]
 
     def _slow(self, pool: int, factor: float) -> None:
         for pod in self.traffic.pods_of[pool]:
-            self.traffic.set_condition(pod, slow=factor, error_share=0.0)
+            self._conditions.set_pod(pod, _TRIGGER, slow=factor, errors=None)
 
     def _act(self, action: Callable[[], None]) -> None:
         """Let the control plane act at the data plane's moment."""
@@ -239,6 +242,15 @@ class Bench:
         self.run_for(length_s)
         after = [self.traffic.totals(g) for g in groups]
         return min((b[3] - a[3]) / max(b[0] - a[0], 1e-300) for a, b in zip(before, after, strict=True))
+
+
+def slowdown(scenario: Scenario, service: str, lost: float) -> float:
+    """How many times slower the own work of a service must get for its pods to lose this share of their capacity.
+
+    A slot is held for own work and for calls; slower own work alone has to make up for the whole loss.
+    """
+    own_share = scenario.services[service].work / holding_s(scenario)[service]
+    return min(1.0 + lost / max(1.0 - lost, 1e-12) / max(own_share, 1e-12), SLOWEST)
 
 
 def _longest_wait_s(call: Call) -> float:
