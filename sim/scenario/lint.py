@@ -133,8 +133,9 @@ def lint_breakers(scenario: Scenario) -> Iterator[Finding]:
         for callee, call in service.calls.items():
             if call.breaker is not None and call.breaker.trickle >= 1.0:
                 message = (
-                    f"got 100%, a breaker without half-open state: after {format_duration(call.breaker.open)} all calls "
-                    f"of {caller} meet {callee} at once, whether it has recovered or not; expected a trickle, e.g. 5%"
+                    f"got 100%, a breaker without half-open state: after {format_duration(call.breaker.open)} all "
+                    f"calls of {caller} meet {callee} at once, whether it has recovered or not; expected a trickle, "
+                    "e.g. 5%"
                 )
                 yield warning(("services", caller, "calls", callee, "breaker", "trickle"), message)
 
