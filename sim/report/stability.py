@@ -2,16 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sim.report.figures_stability import (
-    Verdict,
-    borders_panel,
-    map_panel,
-    own_faults_table,
-    recovery_panel,
-    remedies_panel,
-    times,
-    triggers_panel,
-)
+from sim.report.figures_stability import Verdict, borders_panel, map_panel, times
+from sim.report.figures_tipping import own_faults_table, recovery_panel, remedies_panel, triggers_panel
 from sim.report.page import Page, Section
 from sim.report.page import Verdict as HeadLine
 from sim.report.panel import Table

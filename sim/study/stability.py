@@ -28,7 +28,7 @@ DRAWS = 3
 OWN_DRAWS = 9
 HALF = 0.5
 SHORTEST_TRIGGER_S = 0.05
-COLUMNS_MAX, ROWS_MAX = 20, 11
+COLUMNS_MAX, ROWS_MAX = 24, 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +192,11 @@ def _share_tipped(system: System, blow: Blow) -> float:
 
 
 def columns_for(highest: float) -> tuple[float, ...]:
-    """Loads of a map: round steps through today's peak to a quarter beyond `highest`, 20 at most."""
+    """Loads of a map: round steps through today's peak to a quarter beyond `highest`, 24 at most."""
     end = max(1.25 * highest, 1.2) if math.isfinite(highest) else 4.0
-    step = next(s for s in (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if end / s <= COLUMNS_MAX)
-    return tuple(round(step * k, 6) for k in range(1, round(end / step) + 1))
+    step = next(s for s in (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if end / s < COLUMNS_MAX)
+    loads = {round(step * k, 6) for k in range(1, math.ceil(end / step) + 1)}
+    return tuple(sorted(loads | {1.0}))
 
 
 def _losses(system: System, pool: int, how: Loss) -> tuple[float, ...]:

@@ -12,12 +12,14 @@ BEFORE_S, AFTER_S = 60.0, 900.0
 
 
 def border_cells(found: Stability, n: int) -> list[Cell]:
-    """Up to `n` cells beside the border between losses that tip the design and losses that do not.
+    """Up to `n` cells: today's peak with nothing lost, then those beside the border between losses that tip the design
+    and losses that do not.
 
     Only loads that can be served at all count. Those nearest to today's peak come first, alternately from both sides;
-    without such a border the largest losses stand for it.
+    without such a border the largest losses stand for it. A loss of all capacity by slowness is left out: requests
+    that start meanwhile would not end within the run, which mean rates do not know.
     """
-    by_place = {(cell.load, cell.lost): cell for cell in found.cells}
+    by_place = {(c.load, c.lost): c for c in found.cells if c.lost < 1.0 or found.how is Loss.PODS}
     loads, losses = sorted({load for load, _ in by_place}), sorted({lost for _, lost in by_place})
     served = [load for load in loads if load <= found.highest_load]
     sides: dict[bool, list[Cell]] = {True: [], False: []}
@@ -33,7 +35,7 @@ def border_cells(found: Stability, n: int) -> list[Cell]:
         sides[False] = [by_place[load, losses[-1]] for load in served]
     for cells in sides.values():
         cells.sort(key=lambda cell: (abs(cell.load - 1.0), cell.lost))
-    chosen: list[Cell] = []
+    chosen = [by_place[1.0, 0.0]] if (1.0, 0.0) in by_place and n > 0 else []
     while len(chosen) < n and (sides[True] or sides[False]):
         for side in (True, False):
             if sides[side] and len(chosen) < n:

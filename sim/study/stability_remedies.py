@@ -85,8 +85,9 @@ def _shedding(scenario: Scenario) -> Iterator[Remedy]:
             if not pods.get(entry) or not 0.0 < busiest < math.inf:
                 continue
             service = scenario.services[entry]
-            in_flight = at_entry * service.slots * pods[entry] / (1.0 + service.imbalance)
-            limits[entry] = min(limits.get(entry, 10**9), max(1, int(in_flight / busiest)))
+            even = 1.0 if pods[entry] == 1 else 1.0 + service.imbalance
+            in_flight = at_entry * service.slots * pods[entry] / even
+            limits[entry] = min(limits.get(entry, 10**9), max(1, round(in_flight / busiest)))
     limits = {name: n for name, n in limits.items() if n < (scenario.services[name].shed_above or math.inf)}
     if limits and all(math.isfinite(holding[name]) for name in limits):
         changed = _services(scenario, lambda name, s: {"shed_above": limits[name]} if name in limits else {})
