@@ -168,8 +168,8 @@ def map_panel(found: Stability, verdicts: Sequence[Verdict] = ()) -> Panel:
     return Panel(
         f"stability-map-{key_of(found)}",
         _map_finding(found),
-        f"State of {found.architecture} by load and by the share of {found.pool[1]}'s capacity that is lost; the table has "
-        "every cell.",
+        f"State of {found.architecture} by load and by the share of {found.pool[1]}'s capacity that is lost; the table "
+        "has every cell.",
         figure,
         Table(
             f"State of {found.architecture}: rows are the capacity lost, columns the load",
