@@ -34,7 +34,7 @@ MEANINGS: Final = {
     State.STABLE: "recovers by itself from anything",
     State.VULNERABLE: "fine, but a larger trigger tips it",
     State.METASTABLE: "this loss tips it: the outage stays when the capacity is back",
-    State.OVERLOADED: "down while the capacity is missing",
+    State.OVERLOADED: "does not stay healthy while the capacity is missing",
 }
 CELL_PX: Final = 34
 

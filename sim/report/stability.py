@@ -99,8 +99,9 @@ def _definitions(found: Stability) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Overloaded",
-            "No healthy state at this load while the capacity is missing, not even from empty. Where the load itself "
-            "can be served, it is healthy again by itself once the capacity is back.",
+            "No healthy state that lasts at this load while the capacity is missing, not even from empty: too much "
+            "load, or pods that are killed sooner or later. Where the load itself can be served, it is healthy again "
+            "by itself once the capacity is back.",
         ),
         (
             "Full congestion",

@@ -53,8 +53,8 @@ class State(StrEnum):
     METASTABLE = "metastable"
     """This loss tips it: it is given back after the repair time, and the outage stays."""
     OVERLOADED = "overloaded"
-    """No healthy state while the capacity is missing, not even from empty; healthy again once it is back, or never at
-    this load."""
+    """No healthy state that lasts while the capacity is missing, not even from empty; healthy again once it is back, or
+    never at this load."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sim.scenario.schema import Scenario
 from sim.study.margins import (
     HotPod,
     QueueFit,
+    Reason,
     Zone,
     hot_pod_after_loss,
     hot_pod_today,
@@ -111,21 +112,23 @@ def _number(utilisation: float) -> str:
 
 
 def zone_lines(scenarios: Mapping[str, Scenario]) -> list[str]:
-    """Where the result rests on mean rates although chance decides there, one line per reason."""
-    found: dict[Zone, list[str]] = {}
+    """Where the result rests on mean rates although chance decides there: one line per reason, with the busiest pod of
+    each service.
+    """
+    found: dict[tuple[Reason, str], dict[str, Zone]] = {}
     for name, scenario in scenarios.items():
-        for zone in untrusted_zones(scenario):
-            found.setdefault(zone, []).append(name)
+        for zone in sorted(untrusted_zones(scenario), key=lambda zone: zone.utilisation):
+            found.setdefault((zone.reason, zone.service), {})[name] = zone
     lines = []
-    for reason in dict.fromkeys(zone.reason for zone in found):
-        texts = [
-            f"{zone.text}{'' if len(names) == len(scenarios) else f' in {_listed(names)}'}"
-            for zone, names in found.items()
-            if zone.reason is reason
-        ]
-        shown = "; ".join(texts[:MOST_NAMED]) + (f"; and {len(texts) - MOST_NAMED} more" * (len(texts) > MOST_NAMED))
-        lines.append(f"Mean rates may not be trusted: {shown}. {reason.value}")
+    for reason in dict.fromkeys(reason for reason, _ in found):
+        texts = [_zone_text(zones, len(scenarios)) for (why, _), zones in found.items() if why is reason]
+        lines.append(f"Mean rates may not be trusted: {'; '.join(texts)}. {reason.value}")
     return lines
+
+
+def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
+    worst = max(zones.values(), key=lambda zone: zone.utilisation)
+    return worst.text + ("" if len(zones) == n_all else f" ({_listed(list(zones))})")
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:

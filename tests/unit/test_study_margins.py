@@ -7,12 +7,13 @@ import pytest
 from small_study import fake_trial, small_experiment
 
 from sim.scenario.load import load_experiment
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import PodMemory, Scenario, Service
 from sim.study.margins import (
     Reason,
     holding_s,
     hot_pod_after_loss,
     hot_pod_today,
+    kill_time_s,
     queue_fits,
     untrusted_zones,
     utilisations,
@@ -193,6 +194,52 @@ def test_impatience_near_saturation(tmp_path: Path):
     assert untrusted_zones(scenario(tmp_path, "single", *BUSY, *sets, "model.noise=always")) == []
     # Where they are repeated as well, auto starts.
     assert untrusted_zones(scenario(tmp_path, "single", *BUSY, "services.web.patience=1s")) == []
+
+
+def test_memory_that_chance_fills(tmp_path: Path):
+    """Store: 100 places of 10 MiB in 824 MiB: 83 requests are too many. At 0.95 they come together within the hour."""
+    busy = ("populations.people.workers=105000", "services.web.slots=2000", "services.web.queue=0")
+    memory = ("services.web.memory=null", "services.web.calls.store.attempts=1")
+    few = ("services.store.memory.limit=560Mi", "populations.people.attempts=1")
+    doubted = scenario(tmp_path, "single", *busy, *memory, *few)
+    [zone] = untrusted_zones(doubted)
+    assert (zone.service, zone.reason) == ("store", Reason.MEMORY)
+    assert zone.utilisation == pytest.approx(0.945)
+    assert "OOM-killed once in" in zone_lines({"a": doubted})[0]
+    fitting = scenario(tmp_path, "single", *busy, *memory, *few, "services.store.queue=10")
+    assert untrusted_zones(fitting) == []
+    calm = scenario(tmp_path, "single", *busy, *memory, *few, "populations.people.workers=40000")
+    assert untrusted_zones(calm) == []
+    # Where callers retry, `auto` simulates requests from noise_above on: what is left to mean rates ends there.
+    retried = scenario(tmp_path, "single", *busy, *memory, *few, "populations.people.attempts=2",
+                       "services.web.calls.store.attempts=2")  # fmt: skip
+    [store] = [zone for zone in untrusted_zones(retried) if zone.service == "store"]
+    assert store.utilisation == 0.9
+
+
+def one_slot(n_fit: int) -> Service:
+    """A pod of one slot whose memory is reached by one request more than `n_fit`."""
+    memory = PodMemory(base=10.0, per_request=1.0, limit=11.0 + n_fit)
+    return Service(work=1.0, slots=1, queue=1000, memory=memory)
+
+
+@pytest.mark.parametrize("n_fit", [1, 5, 20])
+def test_the_time_until_chance_fills_the_memory(n_fit: int):
+    """M/M/1 at arrivals = service: from empty to n it takes n (n + 1) / 2 services, a Poisson process n arrivals."""
+    n = n_fit + 1
+    assert kill_time_s(one_slot(n_fit), 1.0) == pytest.approx(n * (n + 1) / 2)
+    many = one_slot(n_fit).model_copy(update={"slots": 1000, "queue": 0})
+    load = 1e9  # nobody leaves meanwhile
+    assert kill_time_s(many, load) == pytest.approx(n / (load * 1000), rel=1e-3)
+
+
+def test_memory_that_is_never_filled():
+    """Negative controls: no limit, a queue that fits, no load."""
+    fits = one_slot(5).model_copy(update={"queue": 4})
+    assert kill_time_s(fits, 0.99) == math.inf
+    assert kill_time_s(Service(work=1.0, slots=1), 0.99) == math.inf
+    assert kill_time_s(one_slot(5), 0.0) == math.inf
+    assert kill_time_s(one_slot(900), 0.5) == math.inf
 
 
 def test_the_zone_after_losing_a_region(tmp_path: Path):
