@@ -5,14 +5,20 @@ Every action takes effect at `now_s`. It knows pods, pools and shares, but not w
 
 import copy
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim.traffic import kernel
 from sim.traffic.assemble import Blueprint, Names
+from sim.traffic.gears import Chooser, Noise, Shift
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import Network
+from sim.traffic.plane import Plane
+
+if TYPE_CHECKING:
+    from sim.traffic.request_gear import RequestGear
 
 _STEP_START_S = 0.05
 _TRACE_ROWS = 4096
@@ -31,9 +37,18 @@ class Traffic:
         Integration tolerance in units of 2e-3.
     trace_every_s : float
         Least distance of recorded rows; inf records nothing. Recording never changes a step.
+    noise : Noise
+        When single requests are simulated instead of mean rates. Default: never.
     """
 
-    def __init__(self, blueprint: Blueprint, *, tolerance: float = 10.0, trace_every_s: float = np.inf) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        tolerance: float = 10.0,
+        trace_every_s: float = np.inf,
+        noise: Noise | None = None,
+    ) -> None:
         self.names: Names = blueprint.names
         self.layout = blueprint.layout
         self.net: Network = copy.deepcopy(blueprint.network)
@@ -50,6 +65,12 @@ class Traffic:
         self._clock[CLOCK_STEP_MAX] = 30.0 * 86400.0 if blueprint.demand_is_constant else 6.0 * 3600.0
         first = np.concatenate([[0], np.cumsum(self.names.slots)])
         self.pods_of: tuple[range, ...] = tuple(range(int(a), int(b)) for a, b in pairwise(first))
+        self._chooser = Chooser(noise or Noise(), self.net)
+        self._requests: RequestGear | None = None
+        self._hot_guards = [self.add_guard(GUARD_HOT, i, self._chooser.noise.above_share) for i in self._chooser.pools]
+        self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self.shifts: list[tuple[Shift, float]] = []
+        """Shifts that nobody took note of yet: why, and the single requests simulated in the window that ended."""
 
     # -- time -----------------------------------------------------------------------------------------
 
@@ -64,22 +85,61 @@ class Traffic:
         return int(self._clock[CLOCK_N_STEPS])
 
     def advance(self, end_s: float) -> tuple[int, int]:
-        """To `end_s` or the first crossing; (REACHED, -1), (OOM, pod) or (GUARD, guard)."""
+        """To `end_s` or the first crossing; (REACHED, -1), (OOM, pod), (GUARD, guard) or (SHIFTED, -1)."""
+        if self._chooser.noise.mode == "always" and self._requests is None:
+            return self._shift(Shift.ALWAYS)
         while True:
-            code, index = kernel.advance(
-                end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
-            )
+            if self._requests is not None:
+                code, index = self._requests.advance(end_s, self._guards, self._trace)
+            else:
+                code, index = kernel.advance(
+                    end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
+                )
             if code == TRACE_FULL:
                 self._drain_trace()
-                continue
-            if code == BROKEN:
+            elif code == BROKEN:
                 raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
-            return int(code), int(index)
+            elif code == GUARD and index in self._hot_guards:
+                below = self.guard_flipped(index)
+                if not below and self._requests is None and self._chooser.may_begin():
+                    return self._shift(Shift.HOT)
+            elif code == TICKED:
+                assert self._requests is not None
+                why = self._requests.wants_rates(self._chooser)
+                if why is not None:
+                    return self._shift(why)
+            else:
+                return int(code), int(index)
+
+    def _shift(self, why: Shift) -> tuple[int, int]:
+        """Shift the gear and say so."""
+        from sim.traffic.request_gear import RequestGear  # compiled when first needed: many trials never do
+
+        n_sent = 0.0
+        if self._requests is None:
+            plane = Plane(self.names, self.layout, self.net, self.state)
+            self._requests = RequestGear(plane, self._clock, self._chooser.begin())
+        else:
+            n_sent = float(self._requests.n_sent)
+            self._chooser.spent += self._requests.n_sent
+            self._requests.end()
+            self._requests = None
+            self._clock[CLOCK_STEP] = _STEP_START_S
+            self._work[6] = 0.0
+            # A collapse that is certain needs no second look until something happens.
+            self._guards[self._hot_guards, GUARD_BELOW] = 0.0 if why is Shift.SETTLED else 1.0
+        self.shifts.append((why, n_sent))
+        return SHIFTED, -1
 
     def touched(self) -> None:
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
+        self._chooser.disturbed()
+        if self._requests is not None:
+            self._requests.touched(self.net)
+        elif self._chooser.may_begin():
+            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
 
     # -- pods -----------------------------------------------------------------------------------------
 
@@ -97,7 +157,10 @@ class Traffic:
         """
         if not self.is_ready(pod):
             return
-        self._lose(pod, 1.0)
+        if self._requests is not None:
+            self._requests.kill(pod)
+        else:
+            self._lose(pod, 1.0)
         self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
         self._empty(pod)
         self.touched()
@@ -192,8 +255,10 @@ class Traffic:
         room = float(table[TABLE_HEAD, HEAD_ROOM])
         for p in pods:
             self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
-            if self.state[p] > room:
+            if self._requests is None and self.state[p] > room:
                 self._lose(p, 1.0 - room / self.state[p])
+        if self._requests is not None:
+            self._requests.shed(pods, self.net)
         self.touched()
 
     def set_demand_factor(self, group: int, factor: float) -> None:

@@ -157,7 +157,7 @@ FLOW_USABLE: Final = 6  # success weighted by quality
 N_GROUP_ALGEBRA: Final = 7
 
 # totals of each group (the same order as world.log.TOTALS)
-N_TOTALS: Final = 6
+N_TOTALS: Final = 7
 
 # counts[...] (int64)
 N_PODS: Final = 0
@@ -188,6 +188,9 @@ OOM: Final = 1
 GUARD: Final = 2
 TRACE_FULL: Final = 3
 BROKEN: Final = 4  # a state is not finite: a programming error
+TICKED: Final = 5  # request gear: ten seconds passed
+MORE_ROOM: Final = 6  # request gear: the arrays are full
+SHIFTED: Final = 7  # `Traffic` only: from mean rates to single requests, or back
 
 
 class StateLayout(NamedTuple):

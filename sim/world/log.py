@@ -41,6 +41,7 @@ class Kind(StrEnum):
     BREAKER = "breaker"  # `what` says open, half-open or closed
     DEPLOYMENT = "deployment"
     DR_TEST = "dr_test"
+    GEAR = "gear"  # the data plane shifts to single requests or back (`value`: single requests of the window that ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Record:
     """SLI_BELOW and SLI_ABOVE: the population's totals at that moment, in the order of TOTALS."""
 
 
-TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider")
+TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")
 """Integrals per population since the start: user requests (first attempts) offered; requests that ended usable;
 attempts; first attempts that ended usable; usable weighted by the quality of what answered; attempts answered by
 the other provider."""
