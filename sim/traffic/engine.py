@@ -16,6 +16,7 @@ from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import Network
 from sim.traffic.plane import Plane
+from sim.traffic.rates import retry_pause_s
 
 if TYPE_CHECKING:
     from sim.traffic.request_gear import RequestGear
@@ -187,18 +188,27 @@ class Traffic:
         self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
 
     def _take_back(self, g: int, lost: float) -> None:
+        """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
         net, layout = self.net, self.layout
         totals = layout.totals + g * N_TOTALS
-        orbit = layout.orbit + g * int(net.counts[N_STAGES])
-        leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / net.group_algebra[g, FLOW_RETRY_S]
+        flow, parameters = net.group_algebra[g], net.groups[g]
         # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
-        waiting = self.state[orbit : orbit + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
-        by_stage = np.concatenate([[net.group_algebra[g, FLOW_DEMAND]], leaving_per_s * waiting])
+        waiting = self._waiting(g)[: int(parameters[GROUP_ATTEMPTS]) - 1]
+        pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
+        by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
         of_stage = lost * by_stage / by_stage.sum()
-        self.state[totals + 1] -= lost
-        self.state[totals + 3] -= of_stage[0]
-        self.state[totals + 4] -= lost
-        waiting += of_stage[:-1]
+        self.state[totals + TOTAL_GOOD] -= lost
+        self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
+        self.state[totals + TOTAL_USABLE] -= lost
+        waiting += parameters[GROUP_RETRY_SHARE] * of_stage[:-1]
+        gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_stage[:-1].sum()
+        self.state[totals + TOTAL_FAILED] += gave_up + of_stage[-1]
+
+    def _waiting(self, g: int) -> Floats:
+        """Requests of group `g` between a failed attempt and the next one, by stage."""
+        n_stages = int(self.net.counts[N_STAGES])
+        at = self.layout.orbit + g * n_stages
+        return self.state[at : at + n_stages]
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
@@ -245,8 +255,12 @@ class Traffic:
         self.touched()
 
     def set_attempts(self, edges: Floats, groups: Floats) -> None:
-        """Attempts of each call and of each group (retries disabled: 1)."""
+        """Attempts of each call and of each group (retries disabled: 1); who waits for one too many gives up."""
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
+        for g, n_attempts in enumerate(groups):
+            given_up = self._waiting(g)[int(n_attempts) - 1 :]
+            self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
+            given_up[:] = 0.0
         self.touched()
 
     def set_tables(self, pods: range, table: Floats) -> None:
@@ -287,6 +301,10 @@ class Traffic:
         """Integrals since the start, in the order of the event log's TOTALS."""
         at = self.layout.totals + group * N_TOTALS
         return tuple(float(v) for v in self.state[at : at + N_TOTALS])
+
+    def waiting_to_retry(self, group: int) -> float:
+        """User requests between a failed attempt and the next one."""
+        return float(self._waiting(group).sum())
 
     def success(self, group: int) -> float:
         """Share of first attempts that end usable, at the last evaluation."""

@@ -285,16 +285,20 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
         good = _expect(plane, crowd, row)
         totals = layout.totals + g * N_TOTALS
         if not row[CLIENT_BOOKED]:
-            state[totals + 1] += good
-            state[totals + 3] += good if attempt == 1 else 0.0
-            state[totals + 4] += good
+            state[totals + TOTAL_GOOD] += good
+            state[totals + TOTAL_FIRST_GOOD] += good if attempt == 1 else 0.0
+            state[totals + TOTAL_USABLE] += good
         open_share = 0.0 if row[CLIENT_BOOKED] else 1.0 - good
         if attempt < int(net.groups[g, GROUP_ATTEMPTS]):
             state[layout.orbit + g * n_stages + attempt - 1] += open_share
         else:
-            state[totals + 6] += open_share
+            state[totals + TOTAL_FAILED] += open_share
     for g in range(len(net.groups)):
-        where = layout.orbit + g * n_stages if net.groups[g, GROUP_ATTEMPTS] > 1 else layout.totals + g * N_TOTALS + 6
+        where = (
+            layout.orbit + g * n_stages
+            if net.groups[g, GROUP_ATTEMPTS] > 1
+            else layout.totals + g * N_TOTALS + TOTAL_FAILED
+        )
         state[where] += left_over[g]
 
 

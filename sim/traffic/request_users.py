@@ -6,7 +6,7 @@ when the request is decided.
 
 import numpy as np
 
-from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled
+from sim.traffic.compiled import F1, F8, I8, NOTHING, lean
 from sim.traffic.crowd import *
 from sim.traffic.crowd import BUCKET, CROWD, Crowd, schedule, uniform, unit_exponential
 from sim.traffic.layout import *
@@ -20,15 +20,13 @@ LONGEST_GAP_S = 1.0
 """The rate of arrivals is looked up at least so often."""
 
 
-@compiled(I8(I8, NETWORK))
+@lean(I8(I8, NETWORK))
 def totals_at(group: int, net: Network) -> int:
     """Where the totals of a group begin in the state."""
-    counts = net.counts
-    before = 4 * counts[N_PODS] + 2 * counts[N_POOLS] + counts[N_EDGES]
-    return int(before + counts[N_GROUPS] * (counts[N_STAGES] + counts[N_REGIONS]) + group * N_TOTALS)
+    return int(net.counts[AT_TOTALS] + group * N_TOTALS)
 
 
-@compiled(NOTHING(F8, I8, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, CROWD, NETWORK))
 def plan_arrival(now_s: float, group: int, crowd: Crowd, net: Network) -> None:
     """Schedule the next arrival of a Poisson stream, or when to look at its rate again (serial 0)."""
     demand, bend_s = demand_at(now_s, net.curves, group)
@@ -41,7 +39,7 @@ def plan_arrival(now_s: float, group: int, crowd: Crowd, net: Network) -> None:
         schedule(now_s + longest_s, EVENT_ARRIVAL, group, 0, crowd)
 
 
-@compiled(I8(I8, CROWD))
+@lean(I8(I8, CROWD))
 def new_client(group: int, crowd: Crowd) -> int:
     """A user request that is open: its row."""
     client = crowd.marks[MARK_FREE_CLIENT]
@@ -53,7 +51,7 @@ def new_client(group: int, crowd: Crowd) -> int:
     return int(client)
 
 
-@compiled(NOTHING(I8, CROWD))
+@lean(NOTHING(I8, CROWD))
 def free_client(client: int, crowd: Crowd) -> None:
     """The user request is decided."""
     row = crowd.clients[client]
@@ -63,12 +61,12 @@ def free_client(client: int, crowd: Crowd) -> None:
     crowd.marks[MARK_FREE_CLIENTS] += 1
 
 
-@compiled(I8(I8, F1, CROWD, NETWORK))
+@lean(I8(I8, F1, CROWD, NETWORK))
 def pick_region(group: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """Where an attempt goes, by the present shares."""
     counts = net.counts
     n_regions = counts[N_REGIONS]
-    first = totals_at(0, net) - counts[N_GROUPS] * n_regions + group * n_regions
+    first = counts[AT_SHARE] + group * n_regions
     all_shares = 0.0
     for r in range(n_regions):
         all_shares += state[first + r]
@@ -83,7 +81,7 @@ def pick_region(group: int, state: Floats, crowd: Crowd, net: Network) -> int:
     return chosen
 
 
-@compiled(NOTHING(I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(I8, I8, F1, CROWD, NETWORK))
 def book_attempt(client: int, ok: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Success shares of the group, its region and its entry pool."""
     row = crowd.clients[client]
@@ -102,30 +100,30 @@ def book_attempt(client: int, ok: int, state: Floats, crowd: Crowd, net: Network
         crowd.pool_sums[pool, POOL_OK] += ok
 
 
-@compiled(NOTHING(I8, F8, F1, CROWD, NETWORK))
+@lean(NOTHING(I8, F8, F1, CROWD, NETWORK))
 def book_good(client: int, sign: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Count a user request as good, or take that back."""
     row = crowd.clients[client]
     g, region = row[CLIENT_GROUP], row[CLIENT_REGION]
     totals = totals_at(g, net)
     by_provider = region == net.counts[N_REGIONS] - 1 and net.counts[HAS_PROVIDER] != 0
-    state[totals + 1] += sign
+    state[totals + TOTAL_GOOD] += sign
     if row[CLIENT_ATTEMPT] == 1:
-        state[totals + 3] += sign
-    state[totals + 4] += sign * (net.groups[g, GROUP_PROVIDER_QUALITY] if by_provider else 1.0)
+        state[totals + TOTAL_FIRST_GOOD] += sign
+    state[totals + TOTAL_USABLE] += sign * (net.groups[g, GROUP_PROVIDER_QUALITY] if by_provider else 1.0)
     crowd.group_sums[g, GROUP_OPEN] -= sign
 
 
-@compiled(NOTHING(I8, F1, CROWD, NETWORK))
+@lean(NOTHING(I8, F1, CROWD, NETWORK))
 def request_failed(client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Nobody tries it again."""
     g = crowd.clients[client, CLIENT_GROUP]
-    state[totals_at(g, net) + 6] += 1.0
+    state[totals_at(g, net) + TOTAL_FAILED] += 1.0
     crowd.group_sums[g, GROUP_OPEN] -= 1.0
     free_client(client, crowd)
 
 
-@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def user_answered(now_s: float, client: int, ok: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The present attempt is over: the request is good, is tried again, or failed."""
     row = crowd.clients[client]
@@ -161,7 +159,7 @@ def user_answered(now_s: float, client: int, ok: int, state: Floats, crowd: Crow
     schedule(now_s + pause_s, EVENT_USER_RETRY, client, row[CLIENT_SERIAL], crowd)
 
 
-@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def ask_provider(now_s: float, client: int, region: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The other provider accepts up to its quota; a share of its answers is in time."""
     row = crowd.clients[client]
@@ -171,14 +169,14 @@ def ask_provider(now_s: float, client: int, region: int, state: Floats, crowd: C
         schedule(fails_s, EVENT_USER_FAILED, client, row[CLIENT_SERIAL], crowd)
         return
     crowd.group_sums[g, GROUP_QUOTA] -= 1.0
-    state[totals_at(g, net) + 5] += 1.0
+    state[totals_at(g, net) + TOTAL_BY_PROVIDER] += 1.0
     if uniform(crowd.random) < net.groups[g, GROUP_PROVIDER_OK]:
         user_answered(now_s, client, 1, state, crowd, net)
     else:
         schedule(now_s + net.groups[g, GROUP_DEADLINE_S], EVENT_USER_LATE, client, row[CLIENT_SERIAL], crowd)
 
 
-@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """One attempt of a user."""
     row = crowd.clients[client]
@@ -194,7 +192,7 @@ def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, ne
             row[CLIENT_REGION] = -1
             schedule(now_s + group[GROUP_FAST_FAIL_S], EVENT_USER_FAILED, client, serial, crowd)
             return
-    state[totals_at(g, net) + 2] += 1.0
+    state[totals_at(g, net) + TOTAL_ATTEMPTS] += 1.0
     sums[GROUP_SENT] += 1.0
     crowd.marks[MARK_SENT] += 1
     region = pick_region(g, state, crowd, net)
@@ -219,11 +217,11 @@ def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, ne
     row[CLIENT_JOB], row[CLIENT_JOB_SERIAL] = job, crowd.jobs[job, JOB_SERIAL]
 
 
-@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def arrive(now_s: float, group: int, real: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """A user request begins; the next one is planned."""
     if real:
-        state[totals_at(group, net)] += 1.0
+        state[totals_at(group, net) + TOTAL_OFFERED] += 1.0
         sums = crowd.group_sums[group]
         if np.isfinite(net.groups[group, GROUP_BUDGET]):
             sums[GROUP_TOKENS] = min(BUCKET, sums[GROUP_TOKENS] + net.groups[group, GROUP_BUDGET])
@@ -231,7 +229,7 @@ def arrive(now_s: float, group: int, real: int, state: Floats, crowd: Crowd, net
     plan_arrival(now_s, group, crowd, net)
 
 
-@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def retry(now_s: float, client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The pause is over: the next attempt, if the budget has a token."""
     row = crowd.clients[client]

@@ -8,7 +8,7 @@ with the pods, so that it runs in windows (see `gears`).
 
 import math
 
-from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, compiled
+from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, lean
 from sim.traffic.crowd import *
 from sim.traffic.crowd import CROWD, FORGET_S, TICK_S, Crowd, schedule, take_next
 from sim.traffic.kernel import crossing, write_trace
@@ -30,7 +30,7 @@ from sim.traffic.request_calls import (
     send_hedge,
 )
 from sim.traffic.request_jobs import fill_from_gate, give_up_children, leave, tell_owner_failed
-from sim.traffic.request_users import arrive, retry, totals_at, user_answered
+from sim.traffic.request_users import arrive, retry, user_answered
 
 _SPARE_ROWS = 8
 _SPARE_EVENTS = 256
@@ -39,7 +39,7 @@ _TICKS_BETWEEN_LOOKS = 20
 """The gears shift on averages over half a minute; a return to Python costs more than a hundred requests."""
 
 
-@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def finish(now_s: float, job: int, result: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """A request is answered; its owner goes on, which may answer the owner's owner, and so on up to the user."""
     while result != WAITS:
@@ -61,7 +61,7 @@ def finish(now_s: float, job: int, result: int, state: Floats, crowd: Crowd, net
             result = copy_failed(now_s, job, state, crowd, net)
 
 
-@compiled(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
 def job_event(now_s: float, kind: int, job: int, serial: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """An event of a request inside a pod."""
     row = crowd.jobs[job]
@@ -94,7 +94,7 @@ def job_event(now_s: float, kind: int, job: int, serial: int, state: Floats, cro
         send_hedge(now_s, job, crowd, net)
 
 
-@compiled(NOTHING(CROWD, NETWORK))
+@lean(NOTHING(CROWD, NETWORK))
 def sum_weights(crowd: Crowd, net: Network) -> None:
     """Load shares and ready pods of each pool, after the control plane changed something."""
     for i in range(net.counts[N_POOLS]):
@@ -109,7 +109,7 @@ def sum_weights(crowd: Crowd, net: Network) -> None:
     crowd.marks[MARK_STALE] = 0
 
 
-@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Show the pods to guards, traces and the control plane as the mean rates show theirs; find full memories."""
     n_pods, forget = net.counts[N_PODS], -math.expm1(-passed_s / _HOT_FORGET_S)
@@ -124,7 +124,7 @@ def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net
         head = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD]
         slots = head[HEAD_SLOTS]
         crowd.busy_share[p] += (busy / slots - crowd.busy_share[p]) * forget
-        hold_s = max(state[4 * n_pods + pool], 1e-6)
+        hold_s = max(state[net.counts[AT_HOLD] + pool], 1e-6)
         algebra[ALG_BUSY], algebra[ALG_HOLD_S], algebra[ALG_STAYS] = busy, hold_s, 1.0
         algebra[ALG_WORK_S] = net.pools[pool, POOL_WORK_S] * net.pods[p, POD_SLOW]
         algebra[ALG_BLOCKED] = 1.0 if inside >= head[HEAD_ROOM] else 0.0
@@ -141,12 +141,12 @@ def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net
             crowd.marks[MARK_OOM_POD] = p
 
 
-@compiled(NOTHING(F8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, F1, CROWD, NETWORK))
 def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Shares of success and flows of the pools and calls, averaged."""
     keep = math.exp(-passed_s / FORGET_S)
     counts = net.counts
-    breaker0 = 4 * counts[N_PODS] + 2 * counts[N_POOLS]
+    breaker0 = counts[AT_BREAKER]
     for i in range(counts[N_POOLS]):
         sums, out = crowd.pool_sums[i], net.pool_algebra[i]
         out[OUT_UP] = 1.0 if sums[POOL_N_READY] >= max(net.pools[i, POOL_NEEDS], 1.0) else 0.0
@@ -173,7 +173,7 @@ def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) ->
         sums[EDGE_ACCEPTED] *= fade
 
 
-@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Success, attempts and routing of the users; the provider's quota."""
     keep = math.exp(-passed_s / FORGET_S)
@@ -194,7 +194,7 @@ def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, n
         quota = group[GROUP_PROVIDER_QUOTA]
         sums[GROUP_QUOTA] = min(sums[GROUP_QUOTA] + quota * passed_s, max(quota, 1.0))
         follow = -math.expm1(-passed_s / group[GROUP_DRAIN_S])
-        share0 = totals_at(0, net) - counts[N_GROUPS] * n_regions + g * n_regions
+        share0 = counts[AT_SHARE] + g * n_regions
         for r in range(n_regions):
             state[share0 + r] += (net.routes[g, r, ROUTE_TARGET] - state[share0 + r]) * follow
             if crowd.region_sums[g, 2 * r + 1] > 1e-3:
@@ -203,7 +203,7 @@ def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, n
             crowd.region_sums[g, 2 * r + 1] *= keep
 
 
-@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """What is not an event of any request: averages, routing, places that got free by a new pod."""
     look_at_groups(now_s, passed_s, state, crowd, net)
@@ -216,7 +216,7 @@ def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Networ
                 fill_from_gate(now_s, p, state, crowd, net)
 
 
-@compiled(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
+@lean(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
 def user_event(now_s: float, kind: int, client: int, serial: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """An event of a user request."""
     if crowd.clients[client, CLIENT_SERIAL] != serial or crowd.clients[client, CLIENT_ATTEMPT] == 0:
@@ -227,7 +227,7 @@ def user_event(now_s: float, kind: int, client: int, serial: int, state: Floats,
         user_answered(now_s, client, 0, state, crowd, net)
 
 
-@compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, CROWD, NETWORK))
+@lean(CODE_AND_INDEX(F8, F1, F1, F2, F2, CROWD, NETWORK))
 def advance_requests(
     end_s: float, clock: Floats, state: Floats, guards: Floats, trace: Floats, crowd: Crowd, net: Network
 ) -> tuple[int, int]:

@@ -69,7 +69,7 @@ class Record:
 TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")
 """Integrals per population since the start: user requests (first attempts) offered; requests that ended usable;
 attempts; first attempts that ended usable; usable weighted by the quality of what answered; attempts answered by
-the other provider."""
+the other provider; requests that ended without success and are not tried again."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from sim.traffic.answers import in_time_prob, look_up
 from sim.traffic.layout import HEAD_EDGE, HEAD_ROOM, HEAD_SLOTS, N_NODES, TABLE_BLOCKED, TABLE_BUSY, TABLE_HEAD, Floats
-from sim.traffic.rates import in_time_prob, look_up
 from sim.traffic.tables import queue_table
 
 # (slots, queue); (1, 0) is Erlang's loss system of one slot.
