@@ -192,6 +192,9 @@ def _pools(scenario: Scenario, names: Names) -> Floats:
         pools[i, POOL_ADAPTIVE_S] = service.adaptive_above
         pools[i, POOL_CANCELS], pools[i, POOL_DEADLINE_AWARE] = service.cancels, service.deadline_aware
         pools[i, POOL_REACHABLE] = 1.0
+        if service.memory is not None:
+            full_mib = service.memory.base + (service.slots + service.queue) * service.memory.per_request
+            pools[i, POOL_OVERFLOWS] = full_mib >= service.memory.limit
         patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
         patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
         pools[i, POOL_TIMEOUT_S] = max(patience, default=1e9)

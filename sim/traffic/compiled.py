@@ -68,5 +68,5 @@ def lean(signature: Any) -> Callable[[F], F]:
     Each call hands over some thirty arrays; counting references to them would cost a step of a single request several
     times its own work.
     """
-    decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)
+    decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)  # type: ignore[call-overload]
     return decorate

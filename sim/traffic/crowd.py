@@ -134,8 +134,10 @@ MOST_ROWS: Final = _ID_MASK
 BUCKET: Final = 10.0
 """Most tokens of a retry budget."""
 TICK_S: Final = 0.5
-FORGET_S: Final = 10.0
-"""Time over which the success of ended requests is averaged."""
+FORGET_S: Final = 2.0
+"""Time over which the success of ended requests is averaged: shown success lags by about three times this ..."""
+LEAST_ENDED: Final = 30.0
+"""... or by so many ended requests, if they are few: one failure must not look like an outage."""
 
 Unsigned = NDArray[np.uint64]
 
@@ -228,6 +230,13 @@ def uniform(random: Unsigned) -> float:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
     return float(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@lean(F8(F8, F8))
+def kept_share(passed_s: float, n_ended: float) -> float:
+    """What an average over ended requests keeps of its past after `passed_s`."""
+    keep = math.exp(-passed_s / FORGET_S)
+    return keep if keep * n_ended > LEAST_ENDED else 1.0
 
 
 @lean(F8(U1))

@@ -112,6 +112,18 @@ class Traffic:
             else:
                 return int(code), int(index)
 
+    def close(self) -> None:
+        """At the horizon: requests that are still open count for what the mean rates expect of them."""
+        if self._requests is not None:
+            self._chooser.spent += self._requests.n_sent
+            self._requests.end()
+            self._requests = None
+
+    @property
+    def n_single_requests(self) -> int:
+        """Attempts and calls simulated one by one so far."""
+        return self._chooser.spent + (0 if self._requests is None else self._requests.n_sent)
+
     def _shift(self, why: Shift) -> tuple[int, int]:
         """Shift the gear and say so."""
         from sim.traffic.request_gear import RequestGear  # compiled when first needed: many trials never do

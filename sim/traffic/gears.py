@@ -31,7 +31,8 @@ class Noise:
     mode : {"auto", "always", "never"}
         Windows in which chance decides; all the time; at no time.
     above_share : float
-        Busy share of the hottest pod of a pool that callers retry against, at which a window begins, (0, 1].
+        Busy share of the hottest pod, at which a window begins, (0, 1]; of pools that callers retry against, and of
+        those whose full queue does not fit their memory.
     most_requests : int
         Attempts and calls simulated one by one in a trial of `auto`, at most.
     seed_of : callable
@@ -47,15 +48,18 @@ class Noise:
 class Shift(Enum):
     """Why the gear was shifted."""
 
-    HOT = "single requests from here: a pod that callers retry against is near saturation"
+    HOT = "single requests from here: a pod is near saturation, and retries or OOM kills may follow"
     ALWAYS = "single requests from here, as model.noise says"
     CALM = "mean rates from here: no pod is near saturation"
     SETTLED = "mean rates from here: the collapse is certain"
     BUDGET = "mean rates from here: as many single requests were simulated as model.noise_requests allows"
 
 
-def retried_pools(net: Network) -> list[int]:
-    """Pools against which somebody retries: directly, or further up on the way of the calls."""
+def delicate_pools(net: Network) -> list[int]:
+    """Pools in which chance can decide how a hot hour ends.
+
+    Somebody retries against them, directly or further up on the way of the calls; or a full queue kills their pods.
+    """
     retried = {
         int(pool)
         for g, pools in enumerate(net.routes[:, :, ROUTE_ENTRY])
@@ -67,7 +71,8 @@ def retried_pools(net: Network) -> list[int]:
     while True:
         further = {int(edge[EDGE_TO]) for edge in net.edges if int(edge[EDGE_FROM]) in retried} - retried
         if not further:
-            return sorted(retried)
+            overflowing = {int(i) for i in np.flatnonzero(net.pools[:, POOL_OVERFLOWS])}
+            return sorted(retried | overflowing)
         retried |= further
 
 
@@ -76,7 +81,7 @@ class Chooser:
 
     def __init__(self, noise: Noise, net: Network) -> None:
         self.noise = noise
-        self.pools = retried_pools(net) if noise.mode == "auto" else []
+        self.pools = delicate_pools(net) if noise.mode == "auto" else []
         self.n_windows = 0
         self.spent = 0
         """Requests simulated in earlier windows."""

@@ -182,7 +182,7 @@ def _senders(plane: Plane, pool: int) -> tuple[list[int], list[int], Floats]:
     shares = plane.state[plane.layout.share : plane.layout.share + n_groups * n_regions].reshape(n_groups, n_regions)
     entries = net.routes[:, :, ROUTE_ENTRY] == pool
     pairs = [(g, r) for g in range(n_groups) for r in range(n_regions) if entries[g, r]]
-    per_s = np.array([shares[g, r] * net.group_algebra[g, FLOW_ATTEMPTS] for g, r in pairs])
+    per_s = np.array([max(shares[g, r] * net.group_algebra[g, FLOW_ATTEMPTS], 0.0) for g, r in pairs])
     return [g for g, _ in pairs], [r for _, r in pairs], per_s
 
 
@@ -211,7 +211,7 @@ def _attempts_by_stage(plane: Plane, g: int) -> Floats:
     net = plane.net
     n_stages = int(net.counts[N_STAGES])
     first = plane.layout.orbit + g * n_stages
-    waiting = plane.state[first : first + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
+    waiting = np.maximum(plane.state[first : first + int(net.groups[g, GROUP_ATTEMPTS]) - 1], 0.0)
     leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / max(net.group_algebra[g, FLOW_RETRY_S], 1e-9)
     return np.concatenate([[max(net.group_algebra[g, FLOW_DEMAND], 1e-12)], leaving_per_s * waiting])
 

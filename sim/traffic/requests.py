@@ -10,7 +10,7 @@ import math
 
 from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, lean
 from sim.traffic.crowd import *
-from sim.traffic.crowd import CROWD, FORGET_S, TICK_S, Crowd, schedule, take_next
+from sim.traffic.crowd import CROWD, FORGET_S, TICK_S, Crowd, kept_share, schedule, take_next
 from sim.traffic.kernel import crossing, write_trace
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -144,16 +144,17 @@ def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net
 @lean(NOTHING(F8, F1, CROWD, NETWORK))
 def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Shares of success and flows of the pools and calls, averaged."""
-    keep = math.exp(-passed_s / FORGET_S)
+    follow = -math.expm1(-passed_s / FORGET_S)
     counts = net.counts
     breaker0 = counts[AT_BREAKER]
     for i in range(counts[N_POOLS]):
         sums, out = crowd.pool_sums[i], net.pool_algebra[i]
         out[OUT_UP] = 1.0 if sums[POOL_N_READY] >= max(net.pools[i, POOL_NEEDS], 1.0) else 0.0
-        out[OUT_OFFERED] += (sums[POOL_ARRIVED] / passed_s - out[OUT_OFFERED]) * (1.0 - keep)
+        out[OUT_OFFERED] += (sums[POOL_ARRIVED] / passed_s - out[OUT_OFFERED]) * follow
         sums[POOL_ARRIVED] = 0.0
         if sums[POOL_ALL] > 1e-3:
             out[OUT_SERVED] = sums[POOL_OK] / sums[POOL_ALL]
+        keep = kept_share(passed_s, sums[POOL_ALL])
         sums[POOL_OK] *= keep
         sums[POOL_ALL] *= keep
         done = 0.0
@@ -176,16 +177,17 @@ def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) ->
 @lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Success, attempts and routing of the users; the provider's quota."""
-    keep = math.exp(-passed_s / FORGET_S)
+    catch_up = -math.expm1(-passed_s / FORGET_S)
     counts = net.counts
     n_regions = counts[N_REGIONS]
     for g in range(counts[N_GROUPS]):
         sums, flow, group = crowd.group_sums[g], net.group_algebra[g], net.groups[g]
         flow[FLOW_DEMAND] = demand_at(now_s, net.curves, g)[0] * group[GROUP_FACTOR]
-        flow[FLOW_ATTEMPTS] += (sums[GROUP_SENT] / passed_s - flow[FLOW_ATTEMPTS]) * (1.0 - keep)
+        flow[FLOW_ATTEMPTS] += (sums[GROUP_SENT] / passed_s - flow[FLOW_ATTEMPTS]) * catch_up
         if sums[GROUP_ALL] > 1e-3:
             flow[FLOW_SUCCESS] = sums[GROUP_OK] / sums[GROUP_ALL]
         sums[GROUP_SENT] = 0.0
+        keep = kept_share(passed_s, sums[GROUP_ALL])
         sums[GROUP_OK] *= keep
         sums[GROUP_ALL] *= keep
         fade = math.exp(-passed_s / group[GROUP_THROTTLE_S])
@@ -199,6 +201,7 @@ def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, n
             state[share0 + r] += (net.routes[g, r, ROUTE_TARGET] - state[share0 + r]) * follow
             if crowd.region_sums[g, 2 * r + 1] > 1e-3:
                 net.health[g, r] = crowd.region_sums[g, 2 * r] / crowd.region_sums[g, 2 * r + 1]
+            keep = kept_share(passed_s, crowd.region_sums[g, 2 * r + 1])
             crowd.region_sums[g, 2 * r] *= keep
             crowd.region_sums[g, 2 * r + 1] *= keep
 

@@ -128,6 +128,7 @@ class Trial:
             else:
                 context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
             env.step()
+        traffic.close()
         return self._record(end_s)
 
     def _log_shifts(self) -> None:
