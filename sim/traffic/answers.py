@@ -34,18 +34,19 @@ def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float,
     )
 
 
-@compiled(F8(F8, F8, F8, F8, F8))
-def in_time_prob(wait_s: float, wait_var: float, work_s: float, dependency_s: float, limit_s: float) -> float:
-    """Probability that waiting + service ends within `limit_s`: a gamma law (Wilson and Hilferty 1931).
+@compiled(F8(F8, F8, F8))
+def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
+    """Probability that a time of this mean and variance (s^2) ends within `limit_s`: a gamma law.
 
-    `dependency_s`, the time spent on calls, is taken as constant.
+    Notes
+    -----
+    Cube-root approximation of E. B. Wilson and M. M. Hilferty, The distribution of chi-square (1931).
     """
-    left = limit_s - dependency_s
-    if left <= 0.0:
+    if limit_s <= 0.0:
         return 0.0
-    mean = wait_s + work_s
-    k = 9.0 * mean * mean / (wait_var + work_s * work_s)
-    ratio = left / mean
+    square = mean_s * mean_s
+    k = 9.0 * square / max(variance, 1e-9 * square)
+    ratio = limit_s / mean_s
     if ratio > 64.0 and k >= 4.0:
         return 1.0  # the argument below exceeds 6: spare the roots
     z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
@@ -62,6 +63,7 @@ def pool_answer(
     share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
     """
     first = int(pools[pool, POOL_FIRST_POD])
+    work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
     ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
     for p in range(first, first + int(pools[pool, POOL_N_PODS])):
         algebra = pod_algebra[p]
@@ -70,7 +72,8 @@ def pool_answer(
             continue
         wait_s, work_s = algebra[ALG_WAIT_S], algebra[ALG_WORK_S]
         dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
-        in_time = in_time_prob(wait_s, algebra[ALG_WAIT_VAR], work_s, dependency_s, limit_s)
+        variance = algebra[ALG_WAIT_VAR] + work_square * work_s * work_s
+        in_time = in_time_prob(wait_s + work_s, variance, limit_s - dependency_s)
         algebra[ALG_IN_TIME] = in_time
         in_time *= let_in * algebra[ALG_STAYS]
         ok += in_time * (1.0 - pods[p, POD_ERROR_SHARE])
@@ -103,7 +106,8 @@ def pods_algebra(state: Floats, net: Network) -> None:
             n_ready += pods[p, POD_READY]
         up = n_ready > 0.0 and n_ready >= pools[i, POOL_NEEDS]
         per_weight = 1.0 / weights if up and weights > 0.0 else 0.0
-        patience = pools[i, POOL_PATIENCE_RATE]
+        patience, contention = pools[i, POOL_PATIENCE_RATE], pools[i, POOL_CONTENTION]
+        work_square = pools[i, POOL_WORK_SPREAD] * pools[i, POOL_WORK_SPREAD]
         pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
         done, rejected = 0.0, 0.0
         for p in range(first, after):
@@ -116,15 +120,21 @@ def pods_algebra(state: Floats, net: Network) -> None:
                 continue
             algebra[ALG_WEIGHT] = weight
             in_flight, variance = state[p], state[n_pods + p]
+            table = int(pods[p, POD_TABLE])
+            slots = tables[table, TABLE_HEAD, HEAD_SLOTS]
+            busy, blocked, busy_slope, blocked_slope = look_up(tables, table, in_flight)
             work_s = pools[i, POOL_WORK_S] * pods[p, POD_SLOW]
+            per_busy_s = contention * work_s * (1.0 - 1.0 / slots)
+            if contention > 0.0:
+                # A start finds as many others at work as there are on average, of the slots that are not its own.
+                work_s = work_s * (1.0 + contention) + per_busy_s * busy
             # The holding time lags its target and may undershoot the own work by a little; no slot is held so short.
             hold_s = max(state[hold0 + i] - pools[i, POOL_WORK_S], 0.0) + work_s
             algebra[ALG_WORK_S], algebra[ALG_HOLD_S] = work_s, hold_s
-            table = int(pods[p, POD_TABLE])
-            busy, blocked, busy_slope, blocked_slope = look_up(tables, table, in_flight)
             algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
             algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
             algebra[ALG_DONE] = busy / hold_s
+            algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * busy / hold_s)
             algebra[ALG_STAYS] = 1.0
             waiting = max(in_flight - busy, 0.0)
             if busy < 1e-9:
@@ -136,8 +146,9 @@ def pods_algebra(state: Floats, net: Network) -> None:
                     # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
                     algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
                     wait_s = math.log1p(patience * wait_s) / patience
-                per_slot_s = hold_s / tables[table, TABLE_HEAD, HEAD_SLOTS]
-                spread = (variance * min(1.0, (waiting + 1.0) / busy) + waiting) * per_slot_s * per_slot_s
+                per_slot_s = hold_s / slots
+                spread = variance * min(1.0, (waiting + 1.0) / busy) + waiting * work_square
+                spread *= per_slot_s * per_slot_s
                 algebra[ALG_WAIT_S] = wait_s
                 algebra[ALG_WAIT_VAR] = min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
             done += algebra[ALG_DONE]

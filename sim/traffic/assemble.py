@@ -57,8 +57,8 @@ class Blueprint:
 
 
 @lru_cache(maxsize=64)
-def _table(slots: int, queue: int, stationary: bool) -> Floats:
-    return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX)
+def _table(slots: int, queue: int, work_spread: float, stationary: bool) -> Floats:
+    return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX, work_spread=work_spread)
 
 
 def assemble(scenario: Scenario) -> Blueprint:
@@ -164,18 +164,18 @@ def pod_bounds(service: Service, placed: int, shed_above: float | None) -> tuple
 
 def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
     pods = np.zeros((sum(names.slots), N_POD_COLUMNS))
-    tables: dict[tuple[int, int], int] = {}
+    tables: dict[tuple[int, int, float], int] = {}
     p = 0
     for i, (_, service_name) in enumerate(names.pools):
         service = scenario.services[service_name]
-        bounds = pod_bounds(service, names.placed[i], service.shed_above)
-        table = tables.setdefault(bounds, len(tables))
+        key = (*pod_bounds(service, names.placed[i], service.shed_above), service.work_spread)
+        table = tables.setdefault(key, len(tables))
         for share in load_shares(service, names.placed[i], names.slots[i]):
             pods[p, POD_POOL], pods[p, POD_SHARE], pods[p, POD_TABLE] = i, share, table
             pods[p, POD_OOM_LEVEL], pods[p, POD_SLOW] = np.inf, 1.0
             p += 1
     stationary = scenario.model.queues == "stationary"
-    return pods, np.array([_table(*bounds, stationary) for bounds in tables])
+    return pods, np.array([_table(*key, stationary) for key in tables])
 
 
 def _pools(scenario: Scenario, names: Names) -> Floats:

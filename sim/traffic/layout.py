@@ -135,7 +135,8 @@ ALG_HOLD_S: Final = 9  # time a slot is held by one request
 ALG_WORK_S: Final = 10  # own service time, slowdown included
 ALG_STAYS: Final = 11  # share of those let in that do not leave the queue before their turn
 ALG_IN_TIME: Final = 12  # share of those served that is answered within the limit asked for last
-N_POD_ALGEBRA: Final = 13
+ALG_DONE_SLOPE: Final = 13  # completions per second for each request more inside
+N_POD_ALGEBRA: Final = 14
 
 # algebra of each pool
 OUT_OFFERED: Final = 0  # arrivals per second

@@ -185,13 +185,14 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
         leaving = algebra[ALG_DONE] + patience * max(in_flight - algebra[ALG_BUSY], 0.0)
         pull = (
-            algebra[ALG_BUSY_SLOPE] / hold_s
-            + arriving * algebra[ALG_BLOCKED_SLOPE]
-            + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
+            algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
         )
         rate[p] = let_in - leaving
         slope[p] = -pull
-        rate[n + p] = let_in + leaving - 2.0 * pull * variance
+        # Work of another spread makes departures of that spread where they follow each other, not where all are at work.
+        work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
+        noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
+        rate[n + p] = noise - 2.0 * pull * variance
         slope[n + p] = -2.0 * pull
         fade = leaving / max(in_flight, 0.05)
         rate[2 * n + p] = algebra[ALG_BOOKED] - state[2 * n + p] * fade

@@ -155,7 +155,8 @@ class Actions:
             before = [int(traffic.net.pods[row, POD_TABLE]) for row in rows]
             slots, queue = pod_bounds(service, traffic.names.placed[pool], float(in_flight))
             stationary = context.scenario.model.queues == "stationary"
-            traffic.set_tables(rows, queue_table(slots, queue, stationary=stationary))
+            table = queue_table(slots, queue, stationary=stationary, work_spread=service.work_spread)
+            traffic.set_tables(rows, table)
 
             def restore(rows: range = rows, before: list[int] = before) -> None:
                 for row, table in zip(rows, before, strict=True):
