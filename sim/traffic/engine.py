@@ -136,6 +136,12 @@ class Traffic:
         pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
         by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
         of_stage = lost * by_stage / by_stage.sum()
+        # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
+        good_retries = self.state[totals + TOTAL_GOOD] - self.state[totals + TOTAL_FIRST_GOOD]
+        too_many = of_stage[1:].sum() - max(good_retries, 0.0)
+        if too_many > 0.0:
+            of_stage[1:] *= 1.0 - too_many / of_stage[1:].sum()
+            of_stage[0] += too_many
         self.state[totals + TOTAL_GOOD] -= lost
         self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
         self.state[totals + TOTAL_USABLE] -= lost
