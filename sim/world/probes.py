@@ -10,8 +10,9 @@ from collections.abc import Callable
 from sim.scenario.schema import Probe
 from sim.traffic.layout import GUARD_POD_IN_TIME
 from sim.world.context import Context
-from sim.world.fleet import Fleet, Pod, PodState
+from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.pods import Pod, PodState
 
 _YEAR_S = 365.0 * 86400.0
 _MISSED_A_YEAR = 1e-3
