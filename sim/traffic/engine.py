@@ -169,6 +169,8 @@ class Traffic:
         Requests of users that still have attempts left come again (docs/data-plane.md 1.5, "Kill").
         """
         if not self.is_ready(pod):
+            if self.is_listed(pod):  # it died a moment ago
+                self.set_listed(pod, False)
             return
         if self._requests is not None:
             self._requests.kill(pod)
@@ -235,6 +237,10 @@ class Traffic:
     def is_ready(self, pod: int) -> bool:
         """Whether the pod serves."""
         return bool(self.net.pods[pod, POD_READY])
+
+    def is_listed(self, pod: int) -> bool:
+        """Whether the pod gets its share of the requests."""
+        return bool(self.net.pods[pod, POD_LISTED])
 
     def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
         """Memory of a pod apart from its requests: used now, and growing from now on."""
@@ -349,6 +355,14 @@ class Traffic:
         pods = self.pods_of[pool]
         return float(self.state[pods.start : pods.stop].sum())
 
+    def busy_share(self, pool: int) -> float:
+        """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
+        return float(kernel.watched(GUARD_BUSY, pool, 0.0, self.state, self.net))
+
+    def pod_in_time(self, pod: int, within_s: float) -> float:
+        """Probability that a request arriving at the pod now gets a slot within this time; 1 if it is not ready."""
+        return float(kernel.watched(GUARD_POD_IN_TIME, pod, within_s, self.state, self.net))
+
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""
         self._drain_trace()
@@ -361,7 +375,7 @@ class Traffic:
 
     # -- guards ---------------------------------------------------------------------------------------
 
-    def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
+    def add_guard(self, kind: int, index: int, level: float, *, region: float = 0) -> int:
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
         if kind != GUARD_IN_FLIGHT:
             level = min(level, _HIGHEST_LEVEL)
@@ -380,6 +394,15 @@ class Traffic:
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+
+    def move_guard(self, guard: int, level: float, *, below: bool) -> None:
+        """Watch at another level, from this side of it."""
+        self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
+
+    def guard_of(self, guard: int) -> tuple[int, int, float]:
+        """What a guard watches: its kind, index and region column."""
+        kind, index, region = self._guards[guard, [GUARD_KIND, GUARD_INDEX, GUARD_REGION]]
+        return int(kind), int(index), float(region)
 
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""

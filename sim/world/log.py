@@ -24,6 +24,10 @@ class Kind(StrEnum):
     POD_LOST = "pod_lost"  # a pod stopped serving for any other reason (crash, node, zone, region, roll-out)
     POD_READY = "pod_ready"
     POD_ADDED = "pod_added"  # scale-out: a pod that was not placed at the start
+    POD_REMOVED = "pod_removed"  # taken away in order by the autoscaler; what it had is worked off or lost
+    POD_UNLISTED = "pod_unlisted"  # its readiness probe failed: no more requests
+    POD_LISTED = "pod_listed"  # it succeeded again
+    SCALED = "scaled"  # the autoscaler wants `value` pods
     NODE_READY = "node_ready"
     POOL_FAILED = "pool_failed"  # serves less than the objective's share of what it is offered
     POOL_RECOVERED = "pool_recovered"

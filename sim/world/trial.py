@@ -15,6 +15,7 @@ from sim.traffic.engine import Traffic
 from sim.traffic.gears import Noise
 from sim.traffic.layout import OOM, REACHED, SHIFTED
 from sim.world.actions import Actions
+from sim.world.autoscaler import Autoscalers
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
 from sim.world.context import Context
@@ -24,11 +25,13 @@ from sim.world.faults import Faults
 from sim.world.fleet import Fleet
 from sim.world.log import Kind, TrialRecord
 from sim.world.meter import Meter
-from sim.world.observers import Observers, totals_of, trace_of
+from sim.world.observers import Observers, totals_of, trace_of, watched_by
 from sim.world.operations import OnCall
+from sim.world.probes import Probes
 from sim.world.providers import provider_outages
 from sim.world.standby import Standby
 from sim.world.topology import Topology
+from sim.world.warmup import cold_caches
 
 TRACE_EVERY_S = 10.0
 _CROSSINGS_AT_ONCE = 10_000
@@ -93,6 +96,9 @@ class Trial:
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
+        cold_caches(self.context, self.fleet, conditions)
+        Probes(self.context, self.fleet)
+        Autoscalers(self.context, self.fleet, standby)
         groups = range(len(self.traffic.names.populations))
         self.controllers = [Controller(self.context, self.fleet, group, standby) for group in groups]
         Breakers(self.context)
@@ -156,7 +162,8 @@ class Trial:
         )
 
     def _stuck(self, code: int, index: int) -> str:
-        what = self.fleet.pods[index].name if code == OOM else f"guard {index}"
+        pod_names = [pod.name for pod in self.fleet.pods]
+        what = pod_names[index] if code == OOM else watched_by(self.traffic, index, pod_names)
         return (
             f"trial {self._trial} of {self._architecture} is stuck at {self.traffic.now_s:.3f} s: {what} changes state "
             "without time passing. Please report this with the scenario file; as a way round, give its pods a startup "
