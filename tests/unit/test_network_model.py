@@ -695,7 +695,9 @@ def _busy_world() -> tuple[Scenario, Script]:
             work=0.05, slots=30, queue=30, cancels=True, deadline_aware=True, order="adaptive", endpoint_lag=3.0,
             memory=PodMemory(base=100.0, per_request=5.0, limit=330.0, leak=0.3), startup=fixed(4.0), patience=1.0,
             calls={
-                "t": call(timeout=0.8, attempts=3, retry_budget=0.2, hedge_after=0.3, breaker=Breaker(window=5.0, open=4.0)),
+                "t": call(
+                    timeout=0.8, attempts=3, retry_budget=0.2, hedge_after=0.3, breaker=Breaker(window=5.0, open=4.0)
+                ),
                 "v": call(timeout=1.0, calls=0.3, fallback=0.5, throttle=Throttle(window=5.0)),
             },
         ),
