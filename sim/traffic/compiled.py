@@ -21,6 +21,7 @@ _SOURCES = (
     "layout.py",
     "network.py",
     "tables.py",
+    "disciplines.py",
     "answers.py",
     "rates.py",
     "account.py",

@@ -180,16 +180,13 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
                 slope[k * n + p] = 0.0
             continue
         in_flight, variance = state[p], state[n + p]
-        hold_s, patience = algebra[ALG_HOLD_S], pools[pool, POOL_PATIENCE_RATE]
         arriving = pool_algebra[pool, OUT_OFFERED] * algebra[ALG_WEIGHT]
         let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
-        leaving = algebra[ALG_DONE] + patience * max(in_flight - algebra[ALG_BUSY], 0.0)
-        pull = (
-            algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
-        )
+        leaving = algebra[ALG_DONE] + algebra[ALG_LEFT]
+        pull = algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + algebra[ALG_LEFT_SLOPE]
         rate[p] = let_in - leaving
         slope[p] = -pull
-        # Work of another spread makes departures of that spread where they follow each other, not where all are at work.
+        # Work of another spread spreads departures where they follow each other, not where everybody is at work.
         work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
         noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
         rate[n + p] = noise - 2.0 * pull * variance
@@ -216,50 +213,46 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         peak_busy = look_up(tables, table, min(max(fits, 0.0), room))[0]
         below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
         density = 0.3989422804014327 * math.exp(-0.5 * z * z)
-        rate[3 * n + p] = abs(arriving - peak_busy / hold_s) * density / (deviation * below_prob)
+        rate[3 * n + p] = abs(arriving - peak_busy / algebra[ALG_HOLD_S]) * density / (deviation * below_prob)
 
 
-@compiled(NOTHING(F8, F8, F1, F1, F1, NETWORK))
-def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
-    """Right-hand side `rate` and diagonal Jacobian `slope` at (`now_s`, `state`); refreshes the algebra.
+@compiled(F8(F8, F8, I8))
+def mean_tries(failed: float, budget: float, n_attempts: int) -> float:
+    """Attempts per call: each failure is tried again, with a probability that the budget of retries can pay for."""
+    power, full_retries = 1.0, 0.0
+    for _ in range(n_attempts - 1):
+        power *= failed
+        full_retries += power
+    again = min(1.0, budget / full_retries) if full_retries > 0.0 else 1.0
+    tries, power = 1.0, 1.0
+    for _ in range(n_attempts - 1):
+        power *= again * failed
+        tries += power
+    return tries
 
-    `demand_s` is when the demand is read: a step that ends where a demand curve jumps still sees it before.
-    """
-    pods, pools, edges, counts = net.pods, net.pools, net.edges, net.counts
-    pod_algebra, pool_algebra = net.pod_algebra, net.pool_algebra
-    n_pods, n_pools, n_edges, n_groups = counts[N_PODS], counts[N_POOLS], counts[N_EDGES], counts[N_GROUPS]
-    hold0, quality0, breaker0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_BREAKER], counts[AT_TOTALS]
-    hold, quality = state[hold0:quality0], state[quality0:breaker0]
-    pods_algebra(state, net)
 
-    # Calls between services: holding time and quality of each caller, load of each callee.
-    for i in range(n_pools):
+@compiled(NOTHING(F1, F1, F1, NETWORK))
+def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
+    """Calls between services: holding time and quality of each caller, load of each callee, averages of breakers."""
+    pools, edges, counts, pool_algebra = net.pools, net.edges, net.counts, net.pool_algebra
+    quality0, breaker0 = counts[AT_QUALITY], counts[AT_BREAKER]
+    for i in range(counts[N_POOLS]):
         pool_algebra[i, OUT_HOLD_TARGET_S] = pools[i, POOL_WORK_S]
         pool_algebra[i, OUT_QUALITY_TARGET] = 1.0
         pool_algebra[i, OUT_OFFERED] = 0.0
         pool_algebra[i, OUT_ENTRY] = 0.0
-    for e in range(n_edges):
+    for e in range(counts[N_EDGES]):
         caller, callee = int(edges[e, EDGE_FROM]), int(edges[e, EDGE_TO])
         timeout_s, fast_fail_s = edges[e, EDGE_TIMEOUT_S], edges[e, EDGE_FAST_FAIL_S]
         calls, gate, fallback = edges[e, EDGE_CALLS], edges[e, EDGE_GATE], edges[e, EDGE_FALLBACK]
         if edges[e, EDGE_REACHABLE] == 0.0:
             failed, wait_s = 1.0, timeout_s
         else:
-            ok, spent_s, _ = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
-            failed = min(max(1.0 - ok * quality[callee], 0.0), 1.0)
+            ok, spent_s, _ = pool_answer(callee, timeout_s, net.pods, pools, net.pod_algebra)
+            failed = min(max(1.0 - ok * state[quality0 + callee], 0.0), 1.0)
             rejected = pool_algebra[callee, OUT_REJECTED]
             wait_s = (1.0 - rejected) * spent_s + rejected * fast_fail_s
-        # Retries: each failure is tried again with probability `again`, as far as the budget reaches.
-        tries, power, full_retries = 1.0, 1.0, 0.0
-        n_attempts = int(edges[e, EDGE_ATTEMPTS])
-        for _ in range(n_attempts - 1):
-            power *= failed
-            full_retries += power
-        again = min(1.0, edges[e, EDGE_BUDGET] / full_retries) if full_retries > 0.0 else 1.0
-        power = 1.0
-        for _ in range(n_attempts - 1):
-            power *= again * failed
-            tries += power
+        tries = mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
         works = (1.0 - failed) * tries
         works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
         now_quality = pool_algebra[caller, OUT_QUALITY_TARGET]
@@ -273,27 +266,38 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
         pool_algebra[caller, OUT_QUALITY_TARGET] = now_quality * (
             gate * (fallback + (1.0 - fallback) * works) + (1.0 - gate) * fallback
         )
+        rate[breaker0 + e], slope[breaker0 + e] = 0.0, 0.0
         if edges[e, EDGE_WINDOW_S] > 0.0:
             rate[breaker0 + e] = (1.0 - failed - state[breaker0 + e]) / edges[e, EDGE_WINDOW_S]
             slope[breaker0 + e] = -1.0 / edges[e, EDGE_WINDOW_S]
-        else:
-            rate[breaker0 + e] = 0.0
-            slope[breaker0 + e] = 0.0
-    for p in range(n_pods):
-        pod_algebra[p, ALG_BOOKED] = 0.0
-    for g in range(n_groups):
-        group_flow(demand_s, g, state, rate, slope, net)
+
+
+@compiled(NOTHING(F8, F8, F1, F1, F1, NETWORK))
+def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
+    """Right-hand side `rate` and diagonal Jacobian `slope` at (`now_s`, `state`); refreshes the algebra.
+
+    `demand_s` is when the demand is read: a step that ends where a demand curve jumps still sees it before.
+    """
+    pools, counts, pool_algebra = net.pools, net.counts, net.pool_algebra
+    hold0, quality0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_TOTALS]
+    for _ in range(counts[N_PASSES]):
+        pods_algebra(state, net)
+        calls_flow(state, rate, slope, net)
+        for p in range(counts[N_PODS]):
+            net.pod_algebra[p, ALG_BOOKED] = 0.0
+        for g in range(counts[N_GROUPS]):
+            group_flow(demand_s, g, state, rate, slope, net)
     pods_rate(now_s, state, rate, slope, net)
-    for i in range(n_pools):
-        relax = 1.0 / max(hold[i], 1e-3)
-        rate[hold0 + i] = (pool_algebra[i, OUT_HOLD_TARGET_S] - hold[i]) * relax
-        rate[quality0 + i] = (pool_algebra[i, OUT_QUALITY_TARGET] - quality[i]) * relax
+    for i in range(counts[N_POOLS]):
+        relax = 1.0 / max(state[hold0 + i], 1e-3)
+        rate[hold0 + i] = (pool_algebra[i, OUT_HOLD_TARGET_S] - state[hold0 + i]) * relax
+        rate[quality0 + i] = (pool_algebra[i, OUT_QUALITY_TARGET] - state[quality0 + i]) * relax
         slope[hold0 + i] = -relax
         slope[quality0 + i] = -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
-            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], pods, pools, pod_algebra)
-            pool_algebra[i, OUT_SERVED] = ok * quality[i]
+            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net.pods, pools, net.pod_algebra)
+            pool_algebra[i, OUT_SERVED] = ok * state[quality0 + i]
         else:
             pool_algebra[i, OUT_SERVED] = 1.0
-    for k in range(totals0, totals0 + n_groups * N_TOTALS):
+    for k in range(totals0, totals0 + counts[N_GROUPS] * N_TOTALS):
         slope[k] = 0.0
