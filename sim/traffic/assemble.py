@@ -76,12 +76,14 @@ def assemble(scenario: Scenario) -> Blueprint:
         n_groups=n_groups,
         n_regions=n_regions,
         n_stages=n_stages,
+        throttles=_throttles(scenario),
     )
     counts = np.zeros(N_COUNTS, dtype=np.int64)
     counts[[N_PODS, N_POOLS, N_EDGES, N_GROUPS]] = n_pods, n_pools, len(names.edges), n_groups
     counts[[N_REGIONS, N_STAGES, HAS_PROVIDER]] = n_regions, n_stages, int(provider)
     counts[[AT_HOLD, AT_QUALITY, AT_BREAKER]] = layout.hold, layout.quality, layout.breaker
     counts[[AT_ORBIT, AT_SHARE, AT_TOTALS]] = layout.orbit, layout.share, layout.totals
+    counts[AT_THROTTLE] = layout.throttle
     counts[N_PASSES] = 1 if all(s.order == "fifo" for s in scenario.services.values()) else 2
     counts[OOM_BY_MEAN] = int(scenario.model.oom == "mean")
     curves = [demand_curve(p, scenario.start, scenario.horizon) for p in populations]
@@ -234,6 +236,12 @@ def _edges(scenario: Scenario, names: Names) -> Floats:
     return edges
 
 
+def _throttles(scenario: Scenario) -> bool:
+    calls = [call for service in scenario.services.values() for call in service.calls.values()]
+    clients = [call.throttle for call in calls] + [p.throttle for p in scenario.populations.values()]
+    return any(throttle is not None for throttle in clients)
+
+
 def _throttle(throttle: Throttle | None) -> tuple[float, float]:
     return (np.inf, 1.0) if throttle is None else (throttle.ratio, throttle.window)
 
@@ -292,7 +300,7 @@ def home_shares(scenario: Scenario, names: Names, population_name: str) -> list[
 def _initial_state(network: Network, layout: StateLayout) -> Floats:
     state = np.zeros(layout.size)
     state[layout.hold : layout.quality] = network.pools[:, POOL_WORK_S]
-    state[layout.quality : layout.orbit] = 1.0  # quality of all pools, success of all breakers' edges
+    state[layout.quality : layout.throttle] = 1.0  # quality of all pools, success of all breakers' edges
     state[layout.share : layout.totals] = network.routes[:, :, ROUTE_TARGET].ravel()
     return state
 

@@ -23,6 +23,7 @@ _SOURCES = (
     "tables.py",
     "disciplines.py",
     "answers.py",
+    "calls.py",
     "rates.py",
     "account.py",
     "kernel.py",

@@ -206,7 +206,8 @@ AT_ORBIT: Final = 12
 AT_SHARE: Final = 13
 AT_TOTALS: Final = 14
 N_PASSES: Final = 15  # evaluations of the answers and the load by each other: 2 if an answer depends on the load now
-N_COUNTS: Final = 16
+AT_THROTTLE: Final = 16
+N_COUNTS: Final = 17
 
 # clock[...] (float64)
 CLOCK_NOW: Final = 0
@@ -237,6 +238,8 @@ class StateLayout(NamedTuple):
     hold: int
     quality: int
     breaker: int
+    throttle: int
+    """Requests wanted and accepts of each edge, then of each group, if anybody throttles."""
     orbit: int
     share: int
     totals: int
@@ -244,12 +247,13 @@ class StateLayout(NamedTuple):
 
 
 def state_layout(
-    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int
+    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int, throttles: bool = False
 ) -> StateLayout:
     """Offsets for the given counts."""
     hold = 4 * n_pods
     breaker = hold + 2 * n_pools
-    orbit = breaker + n_edges
+    throttle = breaker + n_edges
+    orbit = throttle + (2 * (n_edges + n_groups) if throttles else 0)
     share = orbit + n_groups * n_stages
     totals = share + n_groups * n_regions
     return StateLayout(
@@ -260,6 +264,7 @@ def state_layout(
         hold=hold,
         quality=hold + n_pools,
         breaker=breaker,
+        throttle=throttle,
         orbit=orbit,
         share=share,
         totals=totals,

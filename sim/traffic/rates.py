@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from sim.traffic.answers import look_up, pods_algebra, pool_answer
+from sim.traffic.calls import calls_flow, throttled_share
 from sim.traffic.compiled import F1, F2, F8, I8, NOTHING, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -118,6 +119,10 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     demand, _ = demand_at(demand_s, net.curves, g)
     demand *= parameters[GROUP_FACTOR]
     own_success, timed_out = regions_answer(g, state, net)
+    throttle, sent = counts[AT_THROTTLE] + 2 * (counts[N_EDGES] + g), 1.0
+    throttles = math.isfinite(parameters[GROUP_THROTTLE])
+    if throttles:
+        sent -= throttled_share(state[throttle], state[throttle + 1], parameters[GROUP_THROTTLE])
     provider_share, provider_ok, accepted = 0.0, 0.0, 1.0
     if counts[HAS_PROVIDER] != 0:
         provider_share = state[share0 + n_regions - 1]
@@ -127,9 +132,9 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     success, fail_s, scale, attempts = own_success, 0.0, 1.0, demand
     # The provider's quota depends on the attempts and they on its success: a second pass settles both.
     for _ in range(2 if provider_share > 0.0 else 1):
-        success = min(own_success + provider_share * accepted * provider_ok, 1.0)
+        success = sent * min(own_success + provider_share * accepted * provider_ok, 1.0)
         failed = 1.0 - success
-        late = min(1.0, timed_out / failed) if failed > 1e-12 else 0.0
+        late = min(1.0, sent * timed_out / failed) if failed > 1e-12 else 0.0
         fail_s = parameters[GROUP_FAST_FAIL_S] + deadline_s * late
         retries = 0.0
         for k in range(n_retries):
@@ -139,8 +144,14 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
             scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries)
         attempts = demand + scale * retries
         if provider_share > 0.0:
-            accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(attempts * provider_share, 1e-12))
-    usable = own_success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY]
+            accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(sent * attempts * provider_share, 1e-12))
+    if throttles:
+        forget = 1.0 / parameters[GROUP_THROTTLE_S]
+        rate[throttle] = attempts - forget * state[throttle]
+        rate[throttle + 1] = attempts * success - forget * state[throttle + 1]
+        slope[throttle], slope[throttle + 1] = -forget, -forget
+    attempts *= sent
+    usable = sent * (own_success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY])
     flow[FLOW_DEMAND], flow[FLOW_SUCCESS], flow[FLOW_ATTEMPTS] = demand, success, attempts
     flow[FLOW_PROVIDER] = attempts * provider_share * accepted
     flow[FLOW_RETRY_S] = retry_pause_s(groups, g, 0) + fail_s
@@ -161,8 +172,8 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     load_entries(attempts, g, state, net)
     total = counts[AT_TOTALS] + g * N_TOTALS
     rate[total + BOOK_DEMAND], rate[total + BOOK_SUCCESS] = demand, success
-    rate[total + BOOK_SENT], rate[total + BOOK_KEPT] = 1.0, scale
-    rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, provider_share * accepted
+    rate[total + BOOK_SENT], rate[total + BOOK_KEPT] = sent, scale
+    rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, sent * provider_share * accepted
 
 
 @compiled(NOTHING(F8, F1, F1, F1, NETWORK))
@@ -214,62 +225,6 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
         density = 0.3989422804014327 * math.exp(-0.5 * z * z)
         rate[3 * n + p] = abs(arriving - peak_busy / algebra[ALG_HOLD_S]) * density / (deviation * below_prob)
-
-
-@compiled(F8(F8, F8, I8))
-def mean_tries(failed: float, budget: float, n_attempts: int) -> float:
-    """Attempts per call: each failure is tried again, with a probability that the budget of retries can pay for."""
-    power, full_retries = 1.0, 0.0
-    for _ in range(n_attempts - 1):
-        power *= failed
-        full_retries += power
-    again = min(1.0, budget / full_retries) if full_retries > 0.0 else 1.0
-    tries, power = 1.0, 1.0
-    for _ in range(n_attempts - 1):
-        power *= again * failed
-        tries += power
-    return tries
-
-
-@compiled(NOTHING(F1, F1, F1, NETWORK))
-def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
-    """Calls between services: holding time and quality of each caller, load of each callee, averages of breakers."""
-    pools, edges, counts, pool_algebra = net.pools, net.edges, net.counts, net.pool_algebra
-    quality0, breaker0 = counts[AT_QUALITY], counts[AT_BREAKER]
-    for i in range(counts[N_POOLS]):
-        pool_algebra[i, OUT_HOLD_TARGET_S] = pools[i, POOL_WORK_S]
-        pool_algebra[i, OUT_QUALITY_TARGET] = 1.0
-        pool_algebra[i, OUT_OFFERED] = 0.0
-        pool_algebra[i, OUT_ENTRY] = 0.0
-    for e in range(counts[N_EDGES]):
-        caller, callee = int(edges[e, EDGE_FROM]), int(edges[e, EDGE_TO])
-        timeout_s, fast_fail_s = edges[e, EDGE_TIMEOUT_S], edges[e, EDGE_FAST_FAIL_S]
-        calls, gate, fallback = edges[e, EDGE_CALLS], edges[e, EDGE_GATE], edges[e, EDGE_FALLBACK]
-        if edges[e, EDGE_REACHABLE] == 0.0:
-            failed, wait_s = 1.0, timeout_s
-        else:
-            ok, spent_s, _ = pool_answer(callee, timeout_s, net.pods, pools, net.pod_algebra)
-            failed = min(max(1.0 - ok * state[quality0 + callee], 0.0), 1.0)
-            rejected = pool_algebra[callee, OUT_REJECTED]
-            wait_s = (1.0 - rejected) * spent_s + rejected * fast_fail_s
-        tries = mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
-        works = (1.0 - failed) * tries
-        works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
-        now_quality = pool_algebra[caller, OUT_QUALITY_TARGET]
-        pool_algebra[caller, OUT_HOLD_TARGET_S] += (
-            now_quality
-            * calls
-            * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
-        )
-        if edges[e, EDGE_REACHABLE] != 0.0:
-            pool_algebra[callee, OUT_OFFERED] += pool_algebra[caller, OUT_DONE] * now_quality * calls * tries * gate
-        pool_algebra[caller, OUT_QUALITY_TARGET] = now_quality * (
-            gate * (fallback + (1.0 - fallback) * works) + (1.0 - gate) * fallback
-        )
-        rate[breaker0 + e], slope[breaker0 + e] = 0.0, 0.0
-        if edges[e, EDGE_WINDOW_S] > 0.0:
-            rate[breaker0 + e] = (1.0 - failed - state[breaker0 + e]) / edges[e, EDGE_WINDOW_S]
-            slope[breaker0 + e] = -1.0 / edges[e, EDGE_WINDOW_S]
 
 
 @compiled(NOTHING(F8, F8, F1, F1, F1, NETWORK))

@@ -1,8 +1,8 @@
 """Queues whose late requests leave, and queues that serve the newest first: against exact queues with one impatience.
 
-Truths: the virtual wait of M/M/c with a fixed patience (F. Baccelli and G. Hebuterne, On queues with impatient customers,
-1981) and the busy period of M/M/1 (L. Takacs, Introduction to the Theory of Queues, 1962), integrated here. Each test
-states how far the mean field may be from them, as measured.
+Truths: the virtual wait of M/M/c with a fixed patience (F. Baccelli and G. Hebuterne, On queues with impatient
+customers, 1981) and the busy period of M/M/1 (L. Takacs, Introduction to the Theory of Queues, 1962), integrated here.
+Each test states how far the mean field may be from them, as measured.
 """
 
 import math
