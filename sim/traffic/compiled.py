@@ -17,7 +17,8 @@ import numba
 from numba import types
 
 _SOURCES = (
-    *("compiled.py", "layout.py", "network.py", "tables.py", "answers.py", "rates.py", "account.py", "kernel.py"),
+    *("compiled.py", "layout.py", "network.py", "tables.py", "disciplines.py", "answers.py", "calls.py", "rates.py"),
+    *("account.py", "kernel.py"),
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
 )
 
