@@ -1,0 +1,235 @@
+"""What a request-level run of a network starts from and what it shows: frozen plain data.
+
+It must not know the engine, nor how the model works.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BIN_S",
+    "Curves",
+    "EdgeTotals",
+    "NetworkStart",
+    "PodStart",
+    "PoolTotals",
+    "PopulationTotals",
+    "RequestRun",
+]
+
+BIN_S = 10.0
+"""Width of the bins by arrival and distance of the samples, s."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PodStart:
+    """State of one pod when a run begins.
+
+    Parameters
+    ----------
+    inside : int
+        Requests inside, >= 0.
+    awaited : int or None
+        How many of them somebody still waits for, the newest ones; None: all.
+    ready : bool
+        Whether it serves.
+    ready_in_s : float or None
+        If it does not serve: when it will, s from the begin; None: not before the script starts it.
+    used_mib : float or None
+        Memory in use apart from the requests, MiB; None: that of a pod just started.
+    age_s : float
+        Time since it got ready, s (caches, and the memory of CrashLoopBackOff).
+    crashes : int
+        Crashes in a row that CrashLoopBackOff remembers.
+    limit_mib : float or None
+        Memory limit, MiB; None: that of the scenario.
+    """
+
+    inside: int = 0
+    awaited: int | None = None
+    ready: bool = True
+    ready_in_s: float | None = None
+    used_mib: float | None = None
+    age_s: float = math.inf
+    crashes: int = 0
+    limit_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStart:
+    """State of the network when a run begins; what is not named is empty and warm.
+
+    Parameters
+    ----------
+    at_s : float
+        Time of the begin, s since the scenario's start; all times of script and result count from the latter too.
+    pods : mapping
+        By pod name. A pod that is not named is ready and empty if it is placed, else absent.
+    retrying : mapping
+        By population: clients that wait to send attempt 2, 3, ...
+    shares : mapping
+        By population and region: share of the clients that go there now.
+    breakers : mapping
+        By (region, caller, callee): seconds for which that breaker stays open; 0 is half-open.
+    """
+
+    at_s: float = 0.0
+    pods: Mapping[str, PodStart] = field(default_factory=dict)
+    retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationTotals:
+    """Requests of a population that arrived before the horizon: offered = good + failed + open.
+
+    Attributes
+    ----------
+    offered, good, first_good, failed, open : int
+        Requests; those that ended usable, with the first attempt; that failed for good; that had not ended.
+    attempts, throttled, by_provider : int
+        Attempts wanted before the horizon; those of them not sent by throttling; those accepted by the provider.
+    """
+
+    offered: int
+    good: int
+    first_good: int
+    failed: int
+    open: int
+    attempts: int
+    throttled: int
+    by_provider: int
+
+    @property
+    def availability(self) -> float:
+        """Good requests as a share of those that ended, [0, 1]; NaN if none did."""
+        ended = self.good + self.failed
+        return self.good / ended if ended else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTotals:
+    """What a pool (a service in a region) saw before the horizon.
+
+    Attributes
+    ----------
+    offered, rejected, queued, done, failed, left, cancelled, dropped, lost : int
+        Requests sent to it; turned away; that had to wait for a slot; answered well; answered with an error; that ran
+        out of patience; taken back by their caller; dropped as too late; lost with a pod.
+    inside_mean, waiting_mean : float
+        Time averages over [window start, horizon] of requests inside and of those waiting for a slot, all pods.
+    """
+
+    offered: int
+    rejected: int
+    queued: int
+    done: int
+    failed: int
+    left: int
+    cancelled: int
+    dropped: int
+    lost: int
+    inside_mean: float
+    waiting_mean: float
+
+    @property
+    def busy_mean(self) -> float:
+        """Slots in use, time average over the window."""
+        return self.inside_mean - self.waiting_mean
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTotals:
+    """Calls of one service to another in one region, before the horizon.
+
+    Attributes
+    ----------
+    calls, attempts, good, blocked, throttled, hedged, handed : int
+        Calls wanted; attempts wanted; attempts that ended usable; calls not made because the breaker was open;
+        attempts not sent by throttling; second copies sent; requests handed over.
+    opened_at_s : tuple of float
+        When the breaker opened, s.
+    """
+
+    calls: int
+    attempts: int
+    good: int
+    blocked: int
+    throttled: int
+    hedged: int
+    handed: int
+    opened_at_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Samples every `BIN_S`; the rates and shares of a sample are those of the interval that ends with it.
+
+    Attributes
+    ----------
+    times_s : ndarray, shape (n,)
+        Times of the samples, s since the scenario's start.
+    demand, attempts_per_s, success : mapping of ndarray, shape (n,)
+        By population: requests per second that arrived; attempts per second; usable share of attempts that ended
+        (NaN if none did).
+    ready, in_flight, memory_mib : mapping of ndarray, shape (n,)
+        By pool `region/service`: ready pods; requests inside; memory of the fullest ready pod (NaN without).
+    """
+
+    times_s: Floats
+    demand: Mapping[str, Floats]
+    attempts_per_s: Mapping[str, Floats]
+    success: Mapping[str, Floats]
+    ready: Mapping[str, Floats]
+    in_flight: Mapping[str, Floats]
+    memory_mib: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRun:
+    """What one seeded run showed.
+
+    Attributes
+    ----------
+    start_s, horizon_s : float
+        Begin and end, s since the scenario's start.
+    populations : mapping
+        Totals by population.
+    pools : mapping
+        Totals by pool `region/service`.
+    edges : mapping
+        Totals by (region, caller, callee).
+    bin_offered, bin_good : mapping of ndarray of int, shape (n,)
+        By population: requests by time of arrival in bins of `BIN_S` from the start, and those that ended good.
+    curves : Curves
+        Samples.
+    oom_kills, liveness_kills : tuple of (float, str)
+        Time (s) and pod of each kill, ascending.
+    """
+
+    start_s: float
+    horizon_s: float
+    populations: Mapping[str, PopulationTotals]
+    pools: Mapping[str, PoolTotals]
+    edges: Mapping[tuple[str, str, str], EdgeTotals]
+    bin_offered: Mapping[str, NDArray[np.int64]]
+    bin_good: Mapping[str, NDArray[np.int64]]
+    curves: Curves
+    oom_kills: tuple[tuple[float, str], ...]
+    liveness_kills: tuple[tuple[float, str], ...]
+
+    @property
+    def availability(self) -> float:
+        """Good requests as a share of those that ended, all populations, [0, 1]; NaN if none did."""
+        good = sum(totals.good for totals in self.populations.values())
+        ended = good + sum(totals.failed for totals in self.populations.values())
+        return good / ended if ended else math.nan
