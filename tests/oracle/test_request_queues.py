@@ -251,7 +251,7 @@ def test_c12_with_constant_work_first_come_first_served_is_shorter():
 # --- C13: retrial queues -----------------------------------------------------------------------------------
 
 SCALE_S = 100.0
-"""One unit of time, so that the 0.05 s in which a user learns of a rejection are nothing beside the orbit's 1 / theta."""
+"""One unit of time, so that the 0.05 s in which a user learns of a rejection are nothing beside 1 / theta."""
 
 
 @lru_cache
