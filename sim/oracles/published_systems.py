@@ -221,7 +221,7 @@ class RetryChain:
         balance = self.generator().T.tocsc()
         others = spsolve(balance[1:, 1:], -balance[1:, 0].toarray().ravel())
         probs = np.concatenate([[1.0], np.asarray(others, dtype=np.float64)])
-        return (probs / probs.sum()).reshape(self.room + 1, self.orbit + 1)
+        return np.asarray(probs / probs.sum(), dtype=np.float64).reshape(self.room + 1, self.orbit + 1)
 
     def goodput_share(self) -> float:
         """Requests let in that will be in time, per fresh arrival, in the long run."""
@@ -247,12 +247,13 @@ class RetryChain:
     def passage_prob(self, q: int, r: int, target_q: int, within_s: float) -> float:
         """P(such a state is reached within `within_s`).
 
-        The exponential of a stiff generator by the inverse Laplace integral on a parabola: Weideman and Trefethen (2007),
-        Math. Comp. 76, 1341-1356; 32 nodes are right to far below 1e-12.
+        The exponential of a stiff generator by the inverse Laplace integral on a parabola: Weideman and Trefethen
+        (2007), Math. Comp. 76, 1341-1356; 32 nodes are right to far below 1e-12.
         """
         rates, others = self._before(target_q)
         start = (others == self._state(q, r)).astype(np.float64)
-        moved, unit = (rates.T * within_s).tocsc(), sparse.identity(len(others), format="csc")
+        moved = (rates.T * within_s).tocsc().astype(np.complex128)
+        unit = sparse.csc_matrix(sparse.identity(len(others), dtype=np.complex128, format="csc"))
         n, stays = 32, 0.0
         for k in range(n // 2):  # the other half are the conjugates
             angle = (2 * k + 1) * math.pi / n
