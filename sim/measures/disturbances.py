@@ -99,6 +99,8 @@ class _State:
             case Kind.POD_LOST | Kind.OOM_KILL if pod not in self.extra:
                 self.ran.add(pod)
                 self.missing.add(pod)
+            case Kind.POD_REMOVED:
+                self.missing.discard(pod)
             case Kind.POD_READY | Kind.POD_ADDED:
                 # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
                 # asleep): the system is nominal without it.

@@ -261,6 +261,8 @@ class Pool:
     def warm_start(self, pod: Pod, age_s: float = math.inf) -> None:
         """The pod is ready when the run begins, and has been for `age_s`."""
         self._make_ready(pod, self.env.now - age_s)
+        for tell in self.on_ready:
+            tell(pod)
 
     def start(self, pod: Pod, *, delay_s: float = 0.0, startup: bool = True) -> None:
         """Start the pod unless something holds it down: after the delay, its startup time passes, then it is ready."""

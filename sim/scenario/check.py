@@ -9,6 +9,7 @@ from itertools import islice
 
 from sim.errors import did_you_mean
 from sim.scenario.check_faults import check_faults
+from sim.scenario.check_load import check_load
 from sim.scenario.check_operations import check_operations
 from sim.scenario.finding import Finding, unknown_name, warning
 from sim.scenario.lint import lint
@@ -40,6 +41,7 @@ def findings_of(scenario: Scenario) -> list[Finding]:
         check_failover,
         check_capacity,
         check_costs,
+        check_load,
         lint,
     )
     return list(islice((finding for check in checks for finding in check(scenario)), MAX_FINDINGS))

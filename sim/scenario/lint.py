@@ -1,6 +1,8 @@
 """Doubts: scenarios that are valid, and that an experienced engineer would ask about."""
 
+import math
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +17,7 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
     """Every doubt about the scenario."""
     yield from lint_queues(scenario)
     yield from lint_timeouts(scenario)
+    yield from lint_attempts(scenario)
     yield from lint_cycles(scenario)
     yield from lint_unused(scenario)
     yield from lint_failover(scenario)
@@ -61,6 +64,60 @@ def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:
 def _keep_longest(longest: dict[str, tuple[float, str]], service: str, wait_s: float, whose: str) -> None:
     if wait_s > longest.get(service, (0.0, ""))[0]:
         longest[service] = (wait_s, whose)
+
+
+MANY_ATTEMPTS: Final = 8
+"""Times that one request may be repeated on its way before it is doubted."""
+
+
+def lint_attempts(scenario: Scenario) -> Iterator[Finding]:
+    """Attempts that multiply over tiers: a retry storm at the bottom (4 x 4 x 4 = 64).
+
+    A retry budget of b allows 1 + b attempts per first one, however many the client may make.
+
+    Notes
+    -----
+    B. Beyer et al., Site Reliability Engineering (2016), chapter "Addressing Cascading Failures", "Retries".
+    """
+    below = _worst_paths(scenario.services)
+    for name, population in scenario.populations.items():
+        first = _times_sent(population.attempts, population.retry_budget)
+        _, path = below.get(population.journey, (1.0, ()))
+        factors = [first, *(factor for factor, _ in path)]
+        product = math.prod(factors)
+        if sum(factor > 1.0 for factor in factors) > 1 and product >= MANY_ATTEMPTS:
+            way = " -> ".join([name, population.journey, *(callee for _, callee in path)])
+            message = (
+                f"attempts multiply over tiers ({way}): {' x '.join(f'{f:g}' for f in factors)} = {product:g} times "
+                "the load when the last one fails; expected retries in one tier only, or a retry_budget"
+            )
+            yield warning(("populations", name, "attempts"), message)
+
+
+def _times_sent(attempts: int, retry_budget: float | None) -> float:
+    return float(attempts) if retry_budget is None else min(float(attempts), 1.0 + retry_budget)
+
+
+def _worst_paths(services: Mapping[str, Service]) -> dict[str, tuple[float, tuple[tuple[float, str], ...]]]:
+    """By service: the largest product of attempts on the way down from it, and that way as (attempts, callee).
+
+    Calls within a circle are left out: `lint_cycles` has its own word on them.
+    """
+    circle_of = {name: k for k, circle in enumerate(circles_of(services)) for name in circle}
+    worst: dict[str, tuple[float, tuple[tuple[float, str], ...]]] = dict.fromkeys(services, (1.0, ()))
+    changed = True
+    while changed:
+        changed = False
+        for caller, service in services.items():
+            for callee, call in service.calls.items():
+                if callee not in worst or circle_of.get(caller, -1) == circle_of.get(callee, -2):
+                    continue
+                factor = _times_sent(call.attempts, call.retry_budget)
+                product = factor * worst[callee][0]
+                if product > worst[caller][0] * (1.0 + 1e-9):
+                    worst[caller] = product, ((factor, callee), *worst[callee][1])
+                    changed = True
+    return worst
 
 
 def lint_cycles(scenario: Scenario) -> Iterator[Finding]:

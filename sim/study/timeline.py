@@ -9,6 +9,7 @@ from sim.world.log import Record
 
 FREQUENT_KINDS: Final = frozenset(
     {"oom_kill", "pod_lost", "pod_ready", "pod_added", "node_ready", "pool_failed", "pool_recovered"}
+    | {"pod_removed", "pod_unlisted", "pod_listed", "scaled"}
     | {"sli_below", "sli_above", "breaker", "outage_start", "outage_end"}
 )
 """Kinds of events that `condensed` joins."""

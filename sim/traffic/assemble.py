@@ -57,8 +57,8 @@ class Blueprint:
 
 
 @lru_cache(maxsize=64)
-def _table(slots: int, queue: int, stationary: bool) -> Floats:
-    return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX)
+def _table(slots: int, queue: int, work_spread: float, stationary: bool) -> Floats:
+    return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX, work_spread=work_spread)
 
 
 def assemble(scenario: Scenario) -> Blueprint:
@@ -80,6 +80,8 @@ def assemble(scenario: Scenario) -> Blueprint:
     counts = np.zeros(N_COUNTS, dtype=np.int64)
     counts[[N_PODS, N_POOLS, N_EDGES, N_GROUPS]] = n_pods, n_pools, len(names.edges), n_groups
     counts[[N_REGIONS, N_STAGES, HAS_PROVIDER]] = n_regions, n_stages, int(provider)
+    counts[[AT_HOLD, AT_QUALITY, AT_BREAKER]] = layout.hold, layout.quality, layout.breaker
+    counts[[AT_ORBIT, AT_SHARE, AT_TOTALS]] = layout.orbit, layout.share, layout.totals
     counts[OOM_BY_MEAN] = int(scenario.model.oom == "mean")
     curves = [demand_curve(p, scenario.start, scenario.horizon) for p in populations]
     pods, tables = _pods(scenario, names)
@@ -162,18 +164,18 @@ def pod_bounds(service: Service, placed: int, shed_above: float | None) -> tuple
 
 def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
     pods = np.zeros((sum(names.slots), N_POD_COLUMNS))
-    tables: dict[tuple[int, int], int] = {}
+    tables: dict[tuple[int, int, float], int] = {}
     p = 0
     for i, (_, service_name) in enumerate(names.pools):
         service = scenario.services[service_name]
-        bounds = pod_bounds(service, names.placed[i], service.shed_above)
-        table = tables.setdefault(bounds, len(tables))
+        key = (*pod_bounds(service, names.placed[i], service.shed_above), service.work_spread)
+        table = tables.setdefault(key, len(tables))
         for share in load_shares(service, names.placed[i], names.slots[i]):
             pods[p, POD_POOL], pods[p, POD_SHARE], pods[p, POD_TABLE] = i, share, table
             pods[p, POD_OOM_LEVEL], pods[p, POD_SLOW] = np.inf, 1.0
             p += 1
     stationary = scenario.model.queues == "stationary"
-    return pods, np.array([_table(*bounds, stationary) for bounds in tables])
+    return pods, np.array([_table(*key, stationary) for key in tables])
 
 
 def _pools(scenario: Scenario, names: Names) -> Floats:
@@ -190,6 +192,9 @@ def _pools(scenario: Scenario, names: Names) -> Floats:
         pools[i, POOL_ADAPTIVE_S] = service.adaptive_above
         pools[i, POOL_CANCELS], pools[i, POOL_DEADLINE_AWARE] = service.cancels, service.deadline_aware
         pools[i, POOL_REACHABLE] = 1.0
+        if service.memory is not None:
+            full_mib = service.memory.base + (service.slots + service.queue) * service.memory.per_request
+            pools[i, POOL_OVERFLOWS] = full_mib >= service.memory.limit
         patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
         patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
         pools[i, POOL_TIMEOUT_S] = max(patience, default=1e9)

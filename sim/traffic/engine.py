@@ -5,14 +5,21 @@ Every action takes effect at `now_s`. It knows pods, pools and shares, but not w
 
 import copy
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim.traffic import kernel
 from sim.traffic.assemble import Blueprint, Names
+from sim.traffic.gears import Chooser, Noise, Shift
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import Network
+from sim.traffic.plane import Plane
+from sim.traffic.rates import retry_pause_s
+
+if TYPE_CHECKING:
+    from sim.traffic.request_gear import RequestGear
 
 _STEP_START_S = 0.05
 _TRACE_ROWS = 4096
@@ -31,9 +38,18 @@ class Traffic:
         Integration tolerance in units of 2e-3.
     trace_every_s : float
         Least distance of recorded rows; inf records nothing. Recording never changes a step.
+    noise : Noise
+        When single requests are simulated instead of mean rates. Default: never.
     """
 
-    def __init__(self, blueprint: Blueprint, *, tolerance: float = 10.0, trace_every_s: float = np.inf) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        tolerance: float = 10.0,
+        trace_every_s: float = np.inf,
+        noise: Noise | None = None,
+    ) -> None:
         self.names: Names = blueprint.names
         self.layout = blueprint.layout
         self.net: Network = copy.deepcopy(blueprint.network)
@@ -50,6 +66,12 @@ class Traffic:
         self._clock[CLOCK_STEP_MAX] = 30.0 * 86400.0 if blueprint.demand_is_constant else 6.0 * 3600.0
         first = np.concatenate([[0], np.cumsum(self.names.slots)])
         self.pods_of: tuple[range, ...] = tuple(range(int(a), int(b)) for a, b in pairwise(first))
+        self._chooser = Chooser(noise or Noise(), self.net)
+        self._requests: RequestGear | None = None
+        self._hot_guards = [self.add_guard(GUARD_HOT, i, self._chooser.noise.above_share) for i in self._chooser.pools]
+        self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self.shifts: list[tuple[Shift, float]] = []
+        """Shifts that nobody took note of yet: why, and the single requests simulated in the window that ended."""
 
     # -- time -----------------------------------------------------------------------------------------
 
@@ -64,22 +86,73 @@ class Traffic:
         return int(self._clock[CLOCK_N_STEPS])
 
     def advance(self, end_s: float) -> tuple[int, int]:
-        """To `end_s` or the first crossing; (REACHED, -1), (OOM, pod) or (GUARD, guard)."""
+        """To `end_s` or the first crossing; (REACHED, -1), (OOM, pod), (GUARD, guard) or (SHIFTED, -1)."""
+        if self._chooser.noise.mode == "always" and self._requests is None:
+            return self._shift(Shift.ALWAYS)
         while True:
-            code, index = kernel.advance(
-                end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
-            )
+            if self._requests is not None:
+                code, index = self._requests.advance(end_s, self._guards, self._trace)
+            else:
+                code, index = kernel.advance(
+                    end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
+                )
             if code == TRACE_FULL:
                 self._drain_trace()
-                continue
-            if code == BROKEN:
+            elif code == BROKEN:
                 raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
-            return int(code), int(index)
+            elif code == GUARD and index in self._hot_guards:
+                below = self.guard_flipped(index)
+                if not below and self._requests is None and self._chooser.may_begin():
+                    return self._shift(Shift.HOT)
+            elif code == TICKED:
+                assert self._requests is not None
+                why = self._requests.wants_rates(self._chooser)
+                if why is not None:
+                    return self._shift(why)
+            else:
+                return int(code), int(index)
+
+    def close(self) -> None:
+        """At the horizon: requests that are still open count for what the mean rates expect of them."""
+        if self._requests is not None:
+            self._chooser.spent += self._requests.n_sent
+            self._requests.end()
+            self._requests = None
+
+    @property
+    def n_single_requests(self) -> int:
+        """Attempts and calls simulated one by one so far."""
+        return self._chooser.spent + (0 if self._requests is None else self._requests.n_sent)
+
+    def _shift(self, why: Shift) -> tuple[int, int]:
+        """Shift the gear and say so."""
+        from sim.traffic.request_gear import RequestGear  # compiled when first needed: many trials never do
+
+        n_sent = 0.0
+        if self._requests is None:
+            plane = Plane(self.names, self.layout, self.net, self.state)
+            self._requests = RequestGear(plane, self._clock, self._chooser.begin())
+        else:
+            n_sent = float(self._requests.n_sent)
+            self._chooser.spent += self._requests.n_sent
+            self._requests.end()
+            self._requests = None
+            self._clock[CLOCK_STEP] = _STEP_START_S
+            self._work[6] = 0.0
+            # A collapse that is certain needs no second look until something happens.
+            self._guards[self._hot_guards, GUARD_BELOW] = 0.0 if why is Shift.SETTLED else 1.0
+        self.shifts.append((why, n_sent))
+        return SHIFTED, -1
 
     def touched(self) -> None:
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
+        self._chooser.disturbed()
+        if self._requests is not None:
+            self._requests.touched(self.net)
+        elif self._chooser.may_begin():
+            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
 
     # -- pods -----------------------------------------------------------------------------------------
 
@@ -96,8 +169,13 @@ class Traffic:
         Requests of users that still have attempts left come again (docs/data-plane.md 1.5, "Kill").
         """
         if not self.is_ready(pod):
+            if self.is_listed(pod):  # it died a moment ago
+                self.set_listed(pod, False)
             return
-        self._lose(pod, 1.0)
+        if self._requests is not None:
+            self._requests.kill(pod)
+        else:
+            self._lose(pod, 1.0)
         self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
         self._empty(pod)
         self.touched()
@@ -124,18 +202,33 @@ class Traffic:
         self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
 
     def _take_back(self, g: int, lost: float) -> None:
+        """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
         net, layout = self.net, self.layout
         totals = layout.totals + g * N_TOTALS
-        orbit = layout.orbit + g * int(net.counts[N_STAGES])
-        leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / net.group_algebra[g, FLOW_RETRY_S]
+        flow, parameters = net.group_algebra[g], net.groups[g]
         # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
-        waiting = self.state[orbit : orbit + int(net.groups[g, GROUP_ATTEMPTS]) - 1]
-        by_stage = np.concatenate([[net.group_algebra[g, FLOW_DEMAND]], leaving_per_s * waiting])
+        waiting = self._waiting(g)[: int(parameters[GROUP_ATTEMPTS]) - 1]
+        pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
+        by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
         of_stage = lost * by_stage / by_stage.sum()
-        self.state[totals + 1] -= lost
-        self.state[totals + 3] -= of_stage[0]
-        self.state[totals + 4] -= lost
-        waiting += of_stage[:-1]
+        # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
+        good_retries = self.state[totals + TOTAL_GOOD] - self.state[totals + TOTAL_FIRST_GOOD]
+        too_many = of_stage[1:].sum() - max(good_retries, 0.0)
+        if too_many > 0.0:
+            of_stage[1:] *= 1.0 - too_many / of_stage[1:].sum()
+            of_stage[0] += too_many
+        self.state[totals + TOTAL_GOOD] -= lost
+        self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
+        self.state[totals + TOTAL_USABLE] -= lost
+        waiting += parameters[GROUP_RETRY_SHARE] * of_stage[:-1]
+        gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_stage[:-1].sum()
+        self.state[totals + TOTAL_FAILED] += gave_up + of_stage[-1]
+
+    def _waiting(self, g: int) -> Floats:
+        """Requests of group `g` between a failed attempt and the next one, by stage."""
+        n_stages = int(self.net.counts[N_STAGES])
+        at = self.layout.orbit + g * n_stages
+        return self.state[at : at + n_stages]
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
@@ -144,6 +237,10 @@ class Traffic:
     def is_ready(self, pod: int) -> bool:
         """Whether the pod serves."""
         return bool(self.net.pods[pod, POD_READY])
+
+    def is_listed(self, pod: int) -> bool:
+        """Whether the pod gets its share of the requests."""
+        return bool(self.net.pods[pod, POD_LISTED])
 
     def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
         """Memory of a pod apart from its requests: used now, and growing from now on."""
@@ -182,8 +279,12 @@ class Traffic:
         self.touched()
 
     def set_attempts(self, edges: Floats, groups: Floats) -> None:
-        """Attempts of each call and of each group (retries disabled: 1)."""
+        """Attempts of each call and of each group (retries disabled: 1); who waits for one too many gives up."""
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
+        for g, n_attempts in enumerate(groups):
+            given_up = self._waiting(g)[int(n_attempts) - 1 :]
+            self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
+            given_up[:] = 0.0
         self.touched()
 
     def set_tables(self, pods: range, table: Floats) -> None:
@@ -192,8 +293,10 @@ class Traffic:
         room = float(table[TABLE_HEAD, HEAD_ROOM])
         for p in pods:
             self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
-            if self.state[p] > room:
+            if self._requests is None and self.state[p] > room:
                 self._lose(p, 1.0 - room / self.state[p])
+        if self._requests is not None:
+            self._requests.shed(pods, self.net)
         self.touched()
 
     def set_demand_factor(self, group: int, factor: float) -> None:
@@ -223,6 +326,10 @@ class Traffic:
         at = self.layout.totals + group * N_TOTALS
         return tuple(float(v) for v in self.state[at : at + N_TOTALS])
 
+    def waiting_to_retry(self, group: int) -> float:
+        """User requests between a failed attempt and the next one."""
+        return float(self._waiting(group).sum())
+
     def success(self, group: int) -> float:
         """Share of first attempts that end usable, at the last evaluation."""
         return float(self.net.group_algebra[group, FLOW_SUCCESS])
@@ -248,6 +355,14 @@ class Traffic:
         pods = self.pods_of[pool]
         return float(self.state[pods.start : pods.stop].sum())
 
+    def busy_share(self, pool: int) -> float:
+        """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
+        return float(kernel.watched(GUARD_BUSY, pool, 0.0, self.state, self.net))
+
+    def pod_in_time(self, pod: int, within_s: float) -> float:
+        """Probability that a request arriving at the pod now gets a slot within this time; 1 if it is not ready."""
+        return float(kernel.watched(GUARD_POD_IN_TIME, pod, within_s, self.state, self.net))
+
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""
         self._drain_trace()
@@ -260,7 +375,7 @@ class Traffic:
 
     # -- guards ---------------------------------------------------------------------------------------
 
-    def add_guard(self, kind: int, index: int, level: float, *, region: int = 0) -> int:
+    def add_guard(self, kind: int, index: int, level: float, *, region: float = 0) -> int:
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
         if kind != GUARD_IN_FLIGHT:
             level = min(level, _HIGHEST_LEVEL)
@@ -279,6 +394,15 @@ class Traffic:
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+
+    def move_guard(self, guard: int, level: float, *, below: bool) -> None:
+        """Watch at another level, from this side of it."""
+        self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
+
+    def guard_of(self, guard: int) -> tuple[int, int, float]:
+        """What a guard watches: its kind, index and region column."""
+        kind, index, region = self._guards[guard, [GUARD_KIND, GUARD_INDEX, GUARD_REGION]]
+        return int(kind), int(index), float(region)
 
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""

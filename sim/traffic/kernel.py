@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 
-from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, LOCATED, NOTHING, PAIR, compiled
+from sim.traffic.account import phi1, phi2, settle
+from sim.traffic.answers import slot_in_time_prob
+from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, I8, LOCATED, NOTHING, PAIR, compiled
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
@@ -22,18 +24,7 @@ _RELATIVE, _ABSOLUTE = 2e-3, 0.01
 _STRICTER = 4.0  # second-order errors add up over more steps than first-order bounds do
 _LOCATE_TRIES = 30
 _GUARD_HYSTERESIS = 1e-3  # a quantity must rise this far above its level to count as above again
-
-
-@compiled(F8(F8))
-def phi1(z: float) -> float:
-    """(e^z - 1) / z."""
-    return 1.0 + z * (0.5 + z / 6.0) if abs(z) < 1e-4 else math.expm1(z) / z
-
-
-@compiled(F8(F8))
-def phi2(z: float) -> float:
-    """(phi1(z) - 1) / z."""
-    return 0.5 + z * (1.0 / 6.0 + z / 24.0) if abs(z) < 1e-3 else (math.expm1(z) / z - 1.0) / z
+_BUSY_HYSTERESIS = 5e-3  # the same of busy shares and of pods in time, which hover about their levels for long
 
 
 @compiled(NOTHING(F1, NETWORK))
@@ -46,22 +37,49 @@ def clamp(state: Floats, net: Network) -> None:
         state[p] = min(max(state[p], 0.0), room)
         for k in range(n_pods + p, 4 * n_pods, n_pods):
             state[k] = max(state[k], 0.0)
-    hold0 = 4 * n_pods
-    quality0 = hold0 + n_pools
-    breaker0 = quality0 + n_pools
+    hold0, quality0 = counts[AT_HOLD], counts[AT_QUALITY]
     for i in range(n_pools):
         state[hold0 + i] = max(state[hold0 + i], 1e-6)
         state[quality0 + i] = min(max(state[quality0 + i], 0.0), 1.0)
-    orbit0 = breaker0 + counts[N_EDGES]
-    for k in range(orbit0, orbit0 + counts[N_GROUPS] * (counts[N_STAGES] + counts[N_REGIONS])):
+    for k in range(counts[AT_ORBIT], counts[AT_TOTALS]):
         state[k] = max(state[k], 0.0)
+
+
+@compiled(F8(I8, I8, F8, F1, NETWORK))
+def watched(kind: int, i: int, where: float, state: Floats, net: Network) -> float:
+    """The quantity that a guard of this kind looks at; `where` is a region, a first pod or a time in s."""
+    value = 0.0
+    if kind == GUARD_SUCCESS:
+        value = net.group_algebra[i, FLOW_SUCCESS]
+    elif kind == GUARD_HEALTH:
+        value = net.health[i, int(where)]
+    elif kind == GUARD_SERVED:
+        value = net.pool_algebra[i, OUT_SERVED]
+    elif kind == GUARD_BREAKER:
+        value = state[net.counts[AT_BREAKER] + i]
+    elif kind == GUARD_POD_IN_TIME:
+        value = slot_in_time_prob(where, i, state, net)
+    elif kind == GUARD_IN_FLIGHT:
+        for p in range(int(where), int(where) + i):
+            value += state[p]
+    else:
+        busy, slots, hottest = 0.0, 0.0, 0.0
+        first = int(net.pools[i, POOL_FIRST_POD])
+        for p in range(first, first + int(net.pools[i, POOL_N_PODS])):
+            if net.pods[p, POD_READY] != 0.0:
+                of_pod = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
+                busy += net.pod_algebra[p, ALG_BUSY]
+                slots += of_pod
+                hottest = max(hottest, net.pod_algebra[p, ALG_BUSY] / of_pod)
+        value = hottest if kind == GUARD_HOT else (busy / slots if slots > 0.0 else 0.0)
+    return value
 
 
 @compiled(CROSSING(F8, F1, F2, NETWORK))
 def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple[float, int, int]:
     """How far the most advanced event is: (value, code, index); value > 0 means that it has happened."""
     pods, counts = net.pods, net.counts
-    n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
+    n_pods = counts[N_PODS]
     best, code, index = -np.inf, REACHED, -1
     for p in range(n_pods):
         level = pods[p, POD_OOM_LEVEL]
@@ -74,73 +92,21 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
             value = max(state[3 * n_pods + p] / level - 1.0, -room / limit)
         if value > best:
             best, code, index = value, OOM, p
-    breaker0 = 4 * n_pods + 2 * n_pools
     for q in range(counts[N_GUARDS]):
         if guards[q, GUARD_ARMED] == 0.0:
             continue
-        kind, i, level = int(guards[q, GUARD_KIND]), int(guards[q, GUARD_INDEX]), guards[q, GUARD_LEVEL]
+        kind, level = int(guards[q, GUARD_KIND]), guards[q, GUARD_LEVEL]
+        now = watched(kind, int(guards[q, GUARD_INDEX]), guards[q, GUARD_REGION], state, net)
         hysteresis, scale = min(_GUARD_HYSTERESIS, 0.5 * (1.0 - level)), 1.0
-        if kind == GUARD_SUCCESS:
-            now = net.group_algebra[i, FLOW_SUCCESS]
-        elif kind == GUARD_HEALTH:
-            now = net.health[i, int(guards[q, GUARD_REGION])]
-        elif kind == GUARD_SERVED:
-            now = net.pool_algebra[i, OUT_SERVED]
-        elif kind == GUARD_BREAKER:
-            now = state[breaker0 + i]
-        else:
-            first = int(guards[q, GUARD_REGION])  # in flight: pods first .. first + index
-            now = 0.0
-            for p in range(first, first + i):
-                now += state[p]
+        if kind == GUARD_IN_FLIGHT:
             scale = max(1.0, level)
             hysteresis = 1e-6 * scale
+        elif kind in (GUARD_BUSY, GUARD_HOT, GUARD_POD_IN_TIME):
+            hysteresis = min(_BUSY_HYSTERESIS, 0.5 * (1.0 - level))
         value = (now - level - hysteresis if guards[q, GUARD_BELOW] != 0.0 else level - now) / scale
         if value > best:
             best, code, index = value, GUARD, q
     return best, code, index
-
-
-@compiled(NOTHING(F8, F1, F2, NETWORK))
-def balance_retries(step_s: float, state: Floats, work: Floats, net: Network) -> None:
-    """Let the totals agree with the retry stages: what left a stage is what came in less what stayed.
-
-    The stages decay exactly, but a trapezoid over a long step would count more retries than there were, and so
-    more good requests than were offered. What a stage lets out is good, or enters the next one.
-    """
-    counts = net.counts
-    rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
-    n_groups, n_stages = counts[N_GROUPS], counts[N_STAGES]
-    orbit0 = 4 * counts[N_PODS] + 2 * counts[N_POOLS] + counts[N_EDGES]
-    totals0 = orbit0 + n_groups * (n_stages + counts[N_REGIONS])
-    half_s = 0.5 * step_s
-    for g in range(n_groups):
-        first, total = orbit0 + g * n_stages, totals0 + g * N_TOTALS
-        last = first + int(net.groups[g, GROUP_ATTEMPTS]) - 1
-        left = 0.0  # trapezoid of what leaves the stages
-        for k in range(first, last):
-            left -= half_s * (slope[k] * state[k] + guess_slope[k] * guess[k])
-        if left <= 0.0:
-            continue
-        # The same trapezoids say what part of that was let through, what part of it was good, and how good.
-        change = new[total : total + N_TOTALS] - state[total : total + N_TOTALS]
-        retried, good = max(change[2] - change[0], 0.0), max(change[1] - change[3], 0.0)
-        let_through = min(retried / left, 1.0)
-        success = min(good / retried, 1.0) if retried > 0.0 else 0.0
-        quality = change[4] / change[1] if change[1] > 0.0 else 0.0
-        carried, excess = 0.0, 0.0  # of the exact outflow over its trapezoid: of one stage, of all
-        for k in range(first, last):
-            enters = carried * let_through * (1.0 - success)
-            after = max(new[k] + enters, 0.0)
-            by_rule = -half_s * (slope[k] * state[k] + guess_slope[k] * guess[k])
-            carried = half_s * (rate[k] + guess_rate[k]) + enters - (after - state[k])
-            carried = max(carried, -by_rule)
-            new[k] = after
-            excess += carried
-        excess *= let_through
-        new[total + 1] += excess * success
-        new[total + 2] += excess
-        new[total + 4] += excess * success * quality
 
 
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))
@@ -150,26 +116,21 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     `work[RATE]` and `work[SLOPE]` hold the right-hand side at (`now_s`, `state`).
     """
     counts = net.counts
-    n_pods, n_pools, n_edges = counts[N_PODS], counts[N_POOLS], counts[N_EDGES]
-    n_groups = counts[N_GROUPS]
-    hold0 = 4 * n_pods
-    totals0 = hold0 + 2 * n_pools + n_edges + n_groups * (counts[N_STAGES] + counts[N_REGIONS])
+    n_pods, n_pools, hold0, totals0 = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], counts[AT_TOTALS]
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     bend_before, bend = work[6], work[7]
-    for k in range(state.size):
+    for k in range(totals0):
         z = step_s * slope[k]
         guess[k] = state[k] + step_s * (1.0 if z == 0.0 else phi1(z)) * rate[k]
     clamp(guess, net)
     derivative(now_s + step_s, now_s + step_s - min(1e-6, 0.5 * step_s), guess, guess_rate, guess_slope, net)
     error = 0.0
-    for k in range(state.size):
+    for k in range(totals0):
         z = step_s * slope[k]
         change = guess_rate[k] - rate[k] - slope[k] * (guess[k] - state[k])
         weight2 = step_s * (0.5 if z == 0.0 else phi2(z))
         new[k] = guess[k] + weight2 * change
         bend[k] = change / max(step_s, 1e-12)
-        if k >= totals0:
-            continue  # integrals follow the states
         allowed = _ABSOLUTE
         weight = 1.0
         if k < n_pods:
@@ -184,7 +145,7 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
         if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
             error = weighted
-    balance_retries(step_s, state, work, net)
+    settle(step_s, state, work, net)
     clamp(new, net)
     return error
 

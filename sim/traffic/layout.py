@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 # pods[p, column]: what the control plane tells the kernel about each pod slot
 POD_POOL: Final = 0  # index of its pool
 POD_READY: Final = 1  # 1 serves, 0 does not
-POD_SHARE: Final = 2  # relative load among the ready pods of its pool
+POD_SHARE: Final = 2  # relative load among the listed pods of its pool
 POD_TABLE: Final = 3  # queue table (slots and room; shedding makes them smaller)
 POD_ROOM_MIB: Final = 4  # memory left for requests at ROOM_AT_S
 POD_ROOM_AT_S: Final = 5
@@ -42,7 +42,8 @@ POOL_ORDER: Final = 9  # FIFO, LIFO or ADAPTIVE
 POOL_ADAPTIVE_S: Final = 10
 POOL_CANCELS: Final = 11  # 1: work stops when its caller has given up
 POOL_DEADLINE_AWARE: Final = 12  # 1: late requests are dropped when their turn comes
-N_POOL_COLUMNS: Final = 13
+POOL_OVERFLOWS: Final = 13  # 1: a full queue takes a pod over its memory limit
+N_POOL_COLUMNS: Final = 14
 FIFO: Final = 0
 LIFO: Final = 1
 ADAPTIVE: Final = 2
@@ -122,18 +123,20 @@ GUARD_HOT: Final = 7  # busy share of the hottest ready pod of pool INDEX
 
 # algebra of each pod, refreshed by every evaluation of the right-hand side
 ALG_BUSY: Final = 0
-ALG_BLOCKED: Final = 1
+ALG_BLOCKED: Final = 1  # 1 if not ready
 ALG_BUSY_SLOPE: Final = 2
 ALG_BLOCKED_SLOPE: Final = 3
 ALG_DONE: Final = 4  # completions per second
 ALG_WAIT_S: Final = 5
 ALG_WAIT_VAR: Final = 6
-ALG_WEIGHT: Final = 7  # share of the pool's load, 0 if not ready
+ALG_WEIGHT: Final = 7  # share of the pool's load, 0 if not listed
 ALG_BOOKED: Final = 8  # arrivals per second that will end usable (entry pools)
 ALG_HOLD_S: Final = 9  # time a slot is held by one request
 ALG_WORK_S: Final = 10  # own service time, slowdown included
 ALG_STAYS: Final = 11  # share of those let in that do not leave the queue before their turn
-N_POD_ALGEBRA: Final = 12
+ALG_IN_TIME: Final = 12  # share of those served that is answered within the limit asked for last
+ALG_DONE_SLOPE: Final = 13  # completions per second for each request more inside
+N_POD_ALGEBRA: Final = 14
 
 # algebra of each pool
 OUT_OFFERED: Final = 0  # arrivals per second
@@ -151,13 +154,29 @@ FLOW_DEMAND: Final = 0
 FLOW_SUCCESS: Final = 1
 FLOW_ATTEMPTS: Final = 2
 FLOW_PROVIDER: Final = 3  # accepted by the provider per second
-FLOW_RETRY_S: Final = 4  # mean time until a failed attempt is tried again
+FLOW_RETRY_S: Final = 4  # mean time until a failed first attempt is tried again
 FLOW_RETRY_SCALE: Final = 5  # share of retries that the budget lets through
 FLOW_USABLE: Final = 6  # success weighted by quality
-N_GROUP_ALGEBRA: Final = 7
+FLOW_FAIL_S: Final = 7  # mean time until a failed attempt is known to have failed
+N_GROUP_ALGEBRA: Final = 8
 
 # totals of each group (the same order as world.log.TOTALS)
-N_TOTALS: Final = 6
+TOTAL_OFFERED: Final = 0
+TOTAL_GOOD: Final = 1
+TOTAL_ATTEMPTS: Final = 2
+TOTAL_FIRST_GOOD: Final = 3
+TOTAL_USABLE: Final = 4
+TOTAL_BY_PROVIDER: Final = 5
+TOTAL_FAILED: Final = 6
+N_TOTALS: Final = 7
+
+# what the right-hand side leaves in the places of the totals: `account` makes their integrals of it
+BOOK_DEMAND: Final = 0  # first attempts per second
+BOOK_SUCCESS: Final = 1  # share of the attempts that ends usable
+BOOK_SENT: Final = 2  # share that is sent at all
+BOOK_KEPT: Final = 3  # share of the retries that the budget lets through
+BOOK_USABLE: Final = 4  # success weighted by quality
+BOOK_PROVIDER: Final = 5  # share accepted by the provider
 
 # counts[...] (int64)
 N_PODS: Final = 0
@@ -169,7 +188,13 @@ N_STAGES: Final = 5  # retry stages kept per group
 N_GUARDS: Final = 6
 OOM_BY_MEAN: Final = 7
 HAS_PROVIDER: Final = 8
-N_COUNTS: Final = 9
+AT_HOLD: Final = 9  # where the blocks of the state begin (as in StateLayout)
+AT_QUALITY: Final = 10
+AT_BREAKER: Final = 11
+AT_ORBIT: Final = 12
+AT_SHARE: Final = 13
+AT_TOTALS: Final = 14
+N_COUNTS: Final = 15
 
 # clock[...] (float64)
 CLOCK_NOW: Final = 0
@@ -188,6 +213,9 @@ OOM: Final = 1
 GUARD: Final = 2
 TRACE_FULL: Final = 3
 BROKEN: Final = 4  # a state is not finite: a programming error
+TICKED: Final = 5  # request gear: ten seconds passed
+MORE_ROOM: Final = 6  # request gear: the arrays are full
+SHIFTED: Final = 7  # `Traffic` only: from mean rates to single requests, or back
 
 
 class StateLayout(NamedTuple):
@@ -209,7 +237,7 @@ class StateLayout(NamedTuple):
 def state_layout(
     *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int
 ) -> StateLayout:
-    """Offsets for the given counts; `kernel` computes the same ones."""
+    """Offsets for the given counts."""
     hold = 4 * n_pods
     breaker = hold + 2 * n_pools
     orbit = breaker + n_edges

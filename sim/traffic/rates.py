@@ -8,84 +8,13 @@ import math
 
 import numpy as np
 
-from sim.traffic.compiled import F1, F2, F3, F8, I8, NOTHING, compiled, floats
+from sim.traffic.answers import look_up, pods_algebra, pool_answer
+from sim.traffic.compiled import F1, F2, F8, I8, NOTHING, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 
 _POD_VARIANCE_FLOOR = 1e-4  # requests^2; the fluctuation hazard divides by its root
-
-
-@compiled(floats(4)(F3, I8, F8))
-def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float, float, float]:
-    """Busy slots, blocking and the slopes of both at `in_flight` requests inside."""
-    head = tables[table, TABLE_HEAD]
-    piece = 0
-    while piece < 3 and in_flight > head[HEAD_EDGE + piece + 1]:
-        piece += 1
-    inverse = head[HEAD_INVERSE + piece]
-    position = (in_flight - head[HEAD_EDGE + piece]) * inverse
-    node = min(max(int(position), 0), NODES_PER_PIECE - 1)
-    part = min(position - node, 1.0)
-    node += piece * NODES_PER_PIECE
-    busy, blocked = tables[table, TABLE_BUSY], tables[table, TABLE_BLOCKED]
-    busy_rise, blocked_rise = busy[node + 1] - busy[node], blocked[node + 1] - blocked[node]
-    return (
-        busy[node] + part * busy_rise,
-        blocked[node] + part * blocked_rise,
-        busy_rise * inverse,
-        blocked_rise * inverse,
-    )
-
-
-@compiled(F8(F8, F8, F8, F8, F8))
-def in_time_prob(wait_s: float, wait_var: float, work_s: float, dependency_s: float, limit_s: float) -> float:
-    """Probability that waiting + service ends within `limit_s`: a gamma law (Wilson and Hilferty 1931).
-
-    `dependency_s`, the time spent on calls, is taken as constant.
-    """
-    left = limit_s - dependency_s
-    if left <= 0.0:
-        return 0.0
-    mean = wait_s + work_s
-    k = 9.0 * mean * mean / (wait_var + work_s * work_s)
-    ratio = left / mean
-    if ratio > 64.0 and k >= 4.0:
-        return 1.0  # the argument below exceeds 6: spare the roots
-    z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
-    if z > 6.0:
-        return 1.0
-    return 0.5 * math.erfc(-z * 0.7071067811865476)
-
-
-@compiled(floats(3)(I8, F8, F2, F2, F2))
-def pool_answer(
-    pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
-) -> tuple[float, float, float]:
-    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
-    share answered within `limit_s`, errors included.
-    """
-    first = int(pools[pool, POOL_FIRST_POD])
-    ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
-    for p in range(first, first + int(pools[pool, POOL_N_PODS])):
-        algebra = pod_algebra[p]
-        weight = algebra[ALG_WEIGHT]
-        if weight == 0.0:
-            continue
-        let_in = weight * (1.0 - algebra[ALG_BLOCKED])
-        wait_s, work_s = algebra[ALG_WAIT_S], algebra[ALG_WORK_S]
-        dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
-        in_time = in_time_prob(wait_s, algebra[ALG_WAIT_VAR], work_s, dependency_s, limit_s)
-        in_time *= let_in * algebra[ALG_STAYS]
-        ok += in_time * (1.0 - pods[p, POD_ERROR_SHARE])
-        answered += in_time
-        left = limit_s - wait_s - dependency_s
-        if left <= 0.0:
-            spent += let_in * limit_s
-        else:
-            spent += let_in * min(limit_s, wait_s + dependency_s + work_s * (1.0 - math.exp(-left / work_s)))
-        accepted += let_in
-    return ok, spent / accepted if accepted > 0.0 else limit_s, answered
 
 
 @compiled(floats(2)(F8, F2, I8))
@@ -124,84 +53,23 @@ def room_mib(now_s: float, pods: Floats, p: int) -> float:
     return room
 
 
-@compiled(NOTHING(F1, NETWORK))
-def pods_algebra(state: Floats, net: Network) -> None:
-    """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool."""
-    pods, pools, tables, counts = net.pods, net.pools, net.tables, net.counts
-    pod_algebra, pool_algebra = net.pod_algebra, net.pool_algebra
-    n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
-    hold0 = 4 * n_pods
-    for i in range(n_pools):
-        first = int(pools[i, POOL_FIRST_POD])
-        after = first + int(pools[i, POOL_N_PODS])
-        weights, n_ready = 0.0, 0.0
-        for p in range(first, after):
-            if pods[p, POD_READY] != 0.0:
-                weights += pods[p, POD_SHARE]
-                n_ready += 1.0
-        up = n_ready > 0.0 and n_ready >= pools[i, POOL_NEEDS]
-        patience = pools[i, POOL_PATIENCE_RATE]
-        pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
-        done, rejected = 0.0, 0.0
-        for p in range(first, after):
-            algebra = pod_algebra[p]
-            if pods[p, POD_READY] == 0.0:
-                algebra[:] = 0.0
-                continue
-            in_flight, variance = state[p], state[n_pods + p]
-            work_s = pools[i, POOL_WORK_S] * pods[p, POD_SLOW]
-            # The holding time lags its target and may undershoot the own work by a little; no slot is held so short.
-            hold_s = max(state[hold0 + i] - pools[i, POOL_WORK_S], 0.0) + work_s
-            algebra[ALG_WORK_S], algebra[ALG_HOLD_S] = work_s, hold_s
-            table = int(pods[p, POD_TABLE])
-            busy, blocked, busy_slope, blocked_slope = look_up(tables, table, in_flight)
-            algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
-            algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
-            algebra[ALG_DONE] = busy / hold_s
-            algebra[ALG_STAYS] = 1.0
-            waiting = max(in_flight - busy, 0.0)
-            if busy < 1e-9:
-                algebra[ALG_WAIT_S] = 0.0
-                algebra[ALG_WAIT_VAR] = 0.0
-            else:
-                wait_s = waiting * hold_s / busy
-                if patience > 0.0:
-                    # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
-                    algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
-                    wait_s = math.log1p(patience * wait_s) / patience
-                per_slot_s = hold_s / tables[table, TABLE_HEAD, HEAD_SLOTS]
-                spread = (variance * min(1.0, (waiting + 1.0) / busy) + waiting) * per_slot_s * per_slot_s
-                algebra[ALG_WAIT_S] = wait_s
-                algebra[ALG_WAIT_VAR] = min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
-            weight = pods[p, POD_SHARE] / weights if up else 0.0
-            algebra[ALG_WEIGHT] = weight
-            done += algebra[ALG_DONE]
-            rejected += weight * algebra[ALG_BLOCKED]
-        pool_algebra[i, OUT_DONE] = done
-        pool_algebra[i, OUT_REJECTED] = rejected if up else 1.0
+@compiled(F8(F2, I8, I8))
+def retry_pause_s(groups: Floats, g: int, stage: int) -> float:
+    """Mean pause of users of group `g` before the retry that follows `stage` + 1 failed attempts."""
+    pause_s: float = groups[g, GROUP_BACKOFF_S]
+    growth = groups[g, GROUP_BACKOFF_GROWTH]
+    if growth != 1.0:
+        pause_s *= growth**stage
+    return 0.5 * pause_s if groups[g, GROUP_JITTER] == FULL_JITTER else pause_s
 
 
-@compiled(NOTHING(F8, I8, F1, F1, F1, NETWORK))
-def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
-    """Attempts of one group, where they go, how they end; its retries, its switch of regions, its totals."""
-    pods, pools, groups, routes, counts = net.pods, net.pools, net.groups, net.routes, net.counts
-    pod_algebra, pool_algebra, health = net.pod_algebra, net.pool_algebra, net.health
-    n_pods, n_pools, n_edges = counts[N_PODS], counts[N_POOLS], counts[N_EDGES]
-    n_groups, n_regions, n_stages = counts[N_GROUPS], counts[N_REGIONS], counts[N_STAGES]
-    hold0 = 4 * n_pods
-    quality0 = hold0 + n_pools
-    orbit0 = quality0 + n_pools + n_edges + g * n_stages
-    share0 = quality0 + n_pools + n_edges + n_groups * n_stages + g * n_regions
-    totals0 = quality0 + n_pools + n_edges + n_groups * (n_stages + n_regions) + g * N_TOTALS
-    quality = state[quality0 : quality0 + n_pools]
-    parameters, flow = groups[g], net.group_algebra[g]
-    deadline_s = parameters[GROUP_DEADLINE_S]
-    demand, _ = demand_at(demand_s, net.curves, g)
-    demand *= parameters[GROUP_FACTOR]
-
-    n_own = n_regions - counts[HAS_PROVIDER]
+@compiled(floats(2)(I8, F1, NETWORK))
+def regions_answer(g: int, state: Floats, net: Network) -> tuple[float, float]:
+    """Success of group `g` in its own regions, weighted by where its attempts go, and the share that is late there."""
+    pools, routes, counts, health = net.pools, net.routes, net.counts, net.health
+    quality0, share0 = counts[AT_QUALITY], counts[AT_SHARE] + g * counts[N_REGIONS]
     success, timed_out = 0.0, 0.0
-    for r in range(n_own):
+    for r in range(counts[N_REGIONS] - counts[HAS_PROVIDER]):
         share = state[share0 + r]
         pool = int(routes[g, r, ROUTE_ENTRY])
         health[g, r] = 0.0
@@ -210,77 +78,91 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
         if pools[pool, POOL_REACHABLE] == 0.0:
             timed_out += share
             continue
-        ok, _, answered = pool_answer(pool, deadline_s, pods, pools, pod_algebra)
-        health[g, r] = ok * quality[pool]
+        ok, _, answered = pool_answer(pool, net.groups[g, GROUP_DEADLINE_S], net.pods, pools, net.pod_algebra)
+        health[g, r] = ok * state[quality0 + pool]
         success += share * health[g, r]
-        timed_out += share * max(0.0, 1.0 - pool_algebra[pool, OUT_REJECTED] - answered)
+        timed_out += share * max(0.0, 1.0 - net.pool_algebra[pool, OUT_REJECTED] - answered)
+    return success, timed_out
+
+
+@compiled(NOTHING(F8, I8, F1, NETWORK))
+def load_entries(attempts: float, g: int, state: Floats, net: Network) -> None:
+    """Send `attempts` per second of group `g` where its clients are, and book those that will end well.
+
+    Must follow `regions_answer`, which leaves the share in time of each pod.
+    """
+    pods, pools, pod_algebra, counts = net.pods, net.pools, net.pod_algebra, net.counts
+    share0 = counts[AT_SHARE] + g * counts[N_REGIONS]
+    for r in range(counts[N_REGIONS] - counts[HAS_PROVIDER]):
+        pool = int(net.routes[g, r, ROUTE_ENTRY])
+        if pool < 0 or pools[pool, POOL_REACHABLE] == 0.0:
+            continue
+        arriving = state[share0 + r] * attempts
+        net.pool_algebra[pool, OUT_OFFERED] += arriving
+        net.pool_algebra[pool, OUT_ENTRY] += arriving
+        first = int(pools[pool, POOL_FIRST_POD])
+        for p in range(first, first + int(pools[pool, POOL_N_PODS])):
+            algebra = pod_algebra[p]
+            let_in = arriving * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED]) * algebra[ALG_STAYS]
+            algebra[ALG_BOOKED] += let_in * algebra[ALG_IN_TIME] * (1.0 - pods[p, POD_ERROR_SHARE])
+
+
+@compiled(NOTHING(F8, I8, F1, F1, F1, NETWORK))
+def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
+    """Attempts of one group, where they go, how they end; its retries, its switch of regions, what `account` needs."""
+    groups, routes, counts = net.groups, net.routes, net.counts
+    n_regions, n_stages = counts[N_REGIONS], counts[N_STAGES]
+    orbit0, share0 = counts[AT_ORBIT] + g * n_stages, counts[AT_SHARE] + g * n_regions
+    parameters, flow = groups[g], net.group_algebra[g]
+    deadline_s = parameters[GROUP_DEADLINE_S]
+    demand, _ = demand_at(demand_s, net.curves, g)
+    demand *= parameters[GROUP_FACTOR]
+    own_success, timed_out = regions_answer(g, state, net)
     provider_share, provider_ok, accepted = 0.0, 0.0, 1.0
     if counts[HAS_PROVIDER] != 0:
-        provider_share = state[share0 + n_own]
+        provider_share = state[share0 + n_regions - 1]
         provider_ok = parameters[GROUP_PROVIDER_OK]
-        health[g, n_own] = provider_ok
-    n_attempts = int(parameters[GROUP_ATTEMPTS])
-    orbit = 0.0
-    for k in range(n_attempts - 1):
-        orbit += state[orbit0 + k]
-    all_success, retry_s, scale, attempts = success, 1.0, 1.0, demand
+        net.health[g, n_regions - 1] = provider_ok
+    n_retries = int(parameters[GROUP_ATTEMPTS]) - 1
+    success, fail_s, scale, attempts = own_success, 0.0, 1.0, demand
     # The provider's quota depends on the attempts and they on its success: a second pass settles both.
     for _ in range(2 if provider_share > 0.0 else 1):
-        all_success = min(success + provider_share * accepted * provider_ok, 1.0)
-        failed = 1.0 - all_success
+        success = min(own_success + provider_share * accepted * provider_ok, 1.0)
+        failed = 1.0 - success
         late = min(1.0, timed_out / failed) if failed > 1e-12 else 0.0
-        retry_s = parameters[GROUP_BACKOFF_S] + parameters[GROUP_FAST_FAIL_S] + deadline_s * late
-        retries = orbit / retry_s
+        fail_s = parameters[GROUP_FAST_FAIL_S] + deadline_s * late
+        retries = 0.0
+        for k in range(n_retries):
+            retries += state[orbit0 + k] / (retry_pause_s(groups, g, k) + fail_s)
         scale = 1.0
         if retries > 0.0 and math.isfinite(parameters[GROUP_BUDGET]):
             scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries)
         attempts = demand + scale * retries
         if provider_share > 0.0:
             accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(attempts * provider_share, 1e-12))
-    failed = 1.0 - all_success
-    flow[FLOW_DEMAND] = demand
-    flow[FLOW_SUCCESS] = all_success
-    flow[FLOW_ATTEMPTS] = attempts
+    usable = own_success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY]
+    flow[FLOW_DEMAND], flow[FLOW_SUCCESS], flow[FLOW_ATTEMPTS] = demand, success, attempts
     flow[FLOW_PROVIDER] = attempts * provider_share * accepted
-    flow[FLOW_RETRY_S] = retry_s
-    flow[FLOW_RETRY_SCALE] = scale
-    flow[FLOW_USABLE] = success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY]
-
+    flow[FLOW_RETRY_S] = retry_pause_s(groups, g, 0) + fail_s
+    flow[FLOW_RETRY_SCALE], flow[FLOW_USABLE], flow[FLOW_FAIL_S] = scale, usable, fail_s
+    again = (1.0 - success) * parameters[GROUP_RETRY_SHARE]
     stage_rate = demand
     for k in range(n_stages):
-        if k >= n_attempts - 1:
-            rate[orbit0 + k] = 0.0
-            slope[orbit0 + k] = 0.0
-            continue
-        leaving = state[orbit0 + k] / retry_s
-        rate[orbit0 + k] = stage_rate * failed - leaving
-        slope[orbit0 + k] = -1.0 / retry_s
-        stage_rate = scale * leaving
+        rate[orbit0 + k], slope[orbit0 + k] = 0.0, 0.0
+        if k < n_retries:
+            leave = 1.0 / (retry_pause_s(groups, g, k) + fail_s)
+            leaving = state[orbit0 + k] * leave
+            rate[orbit0 + k] = stage_rate * again - leaving
+            slope[orbit0 + k] = -leave
+            stage_rate = scale * leaving
     for r in range(n_regions):
         rate[share0 + r] = (routes[g, r, ROUTE_TARGET] - state[share0 + r]) / parameters[GROUP_DRAIN_S]
         slope[share0 + r] = -1.0 / parameters[GROUP_DRAIN_S]
-    for r in range(n_own):
-        pool = int(routes[g, r, ROUTE_ENTRY])
-        if pool < 0 or pools[pool, POOL_REACHABLE] == 0.0:
-            continue
-        arriving = state[share0 + r] * attempts
-        pool_algebra[pool, OUT_OFFERED] += arriving
-        pool_algebra[pool, OUT_ENTRY] += arriving
-        first = int(pools[pool, POOL_FIRST_POD])
-        for p in range(first, first + int(pools[pool, POOL_N_PODS])):
-            algebra = pod_algebra[p]
-            if algebra[ALG_WEIGHT] > 0.0:
-                work_s = algebra[ALG_WORK_S]
-                dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
-                in_time = in_time_prob(algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR], work_s, dependency_s, deadline_s)
-                let_in = arriving * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED]) * algebra[ALG_STAYS]
-                algebra[ALG_BOOKED] += let_in * in_time * (1.0 - pods[p, POD_ERROR_SHARE])
-    rate[totals0] = demand
-    rate[totals0 + 1] = attempts * all_success
-    rate[totals0 + 2] = attempts
-    rate[totals0 + 3] = demand * all_success
-    rate[totals0 + 4] = attempts * flow[FLOW_USABLE]
-    rate[totals0 + 5] = flow[FLOW_PROVIDER]
+    load_entries(attempts, g, state, net)
+    total = counts[AT_TOTALS] + g * N_TOTALS
+    rate[total + BOOK_DEMAND], rate[total + BOOK_SUCCESS] = demand, success
+    rate[total + BOOK_SENT], rate[total + BOOK_KEPT] = 1.0, scale
+    rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, provider_share * accepted
 
 
 @compiled(NOTHING(F8, F1, F1, F1, NETWORK))
@@ -303,13 +185,14 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
         leaving = algebra[ALG_DONE] + patience * max(in_flight - algebra[ALG_BUSY], 0.0)
         pull = (
-            algebra[ALG_BUSY_SLOPE] / hold_s
-            + arriving * algebra[ALG_BLOCKED_SLOPE]
-            + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
+            algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
         )
         rate[p] = let_in - leaving
         slope[p] = -pull
-        rate[n + p] = let_in + leaving - 2.0 * pull * variance
+        # Work of another spread makes departures of that spread where they follow each other, not where all are at work.
+        work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
+        noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
+        rate[n + p] = noise - 2.0 * pull * variance
         slope[n + p] = -2.0 * pull
         fade = leaving / max(in_flight, 0.05)
         rate[2 * n + p] = algebra[ALG_BOOKED] - state[2 * n + p] * fade
@@ -344,14 +227,8 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
     """
     pods, pools, edges, counts = net.pods, net.pools, net.edges, net.counts
     pod_algebra, pool_algebra = net.pod_algebra, net.pool_algebra
-    n_pods, n_pools, n_edges = counts[N_PODS], counts[N_POOLS], counts[N_EDGES]
-    n_groups, n_regions, n_stages = counts[N_GROUPS], counts[N_REGIONS], counts[N_STAGES]
-    hold0 = 4 * n_pods
-    quality0 = hold0 + n_pools
-    breaker0 = quality0 + n_pools
-    orbit0 = breaker0 + n_edges
-    share0 = orbit0 + n_groups * n_stages
-    totals0 = share0 + n_groups * n_regions
+    n_pods, n_pools, n_edges, n_groups = counts[N_PODS], counts[N_POOLS], counts[N_EDGES], counts[N_GROUPS]
+    hold0, quality0, breaker0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_BREAKER], counts[AT_TOTALS]
     hold, quality = state[hold0:quality0], state[quality0:breaker0]
     pods_algebra(state, net)
 

@@ -23,7 +23,7 @@ from sim.traffic.layout import (
 )
 
 
-def queue_table(slots: int, queue: int, *, stationary: bool) -> Floats:
+def queue_table(slots: int, queue: int, *, stationary: bool, work_spread: float = 1.0) -> Floats:
     """Table of one pod.
 
     Parameters
@@ -32,11 +32,19 @@ def queue_table(slots: int, queue: int, *, stationary: bool) -> Floats:
         Servers (>= 1) and waiting room (>= 0).
     stationary : bool
         M/M/c/K means, or the fluid limit min(x, slots).
+    work_spread : float
+        Coefficient of variation of the work (>= 0); 1 is exponential.
 
     Returns
     -------
     (3, N_NODES) array
         Rows TABLE_BUSY, TABLE_BLOCKED, TABLE_HEAD of `layout`.
+
+    Notes
+    -----
+    With other than exponential work the waiting room of M/M/c/K decays like the diffusion of M/G/c, and the mean number
+    waiting is (1 + spread^2) / 2 times that of M/M/c when it is far from full (A. O. Allen, Probability, Statistics and
+    Queueing Theory, 1990; exact for one slot: Pollaczek and Khinchine). Erlang's loss system (queue 0) stays exact.
     """
     room = slots + queue
     near_slots = min(queue / 3.0, 8.0 * slots + 64.0)
@@ -47,7 +55,7 @@ def queue_table(slots: int, queue: int, *, stationary: bool) -> Floats:
     )
     table = np.zeros((3, N_NODES))
     if stationary:
-        _fill_stationary(float(slots), float(queue), nodes, table)
+        _fill_stationary(float(slots), float(queue), 0.5 * (1.0 + work_spread**2), nodes, table)
     else:
         table[TABLE_BUSY] = np.minimum(nodes, slots)
         # Rejection sets in over the last place: a jump at the bound would stop the integrator.
@@ -78,9 +86,9 @@ def _geometric(ratio: float, queue: float) -> tuple[float, float, float]:
     return count, first + slope * (second + slope * (third / 2.0 + slope * fourth / 6.0)), last
 
 
-@compiled(floats(3)(F8, F8, F8))
-def _means(load: float, slots: float, queue: float) -> tuple[float, float, float]:
-    """Mean inside, mean busy and blocking of M/M/c/K at offered load `load`.
+@compiled(floats(3)(F8, F8, F8, F8))
+def _means(load: float, slots: float, queue: float, scale: float) -> tuple[float, float, float]:
+    """Mean inside, mean busy and blocking at offered load `load`: M/M/c/K if `scale`, the factor of the queue, is 1.
 
     Probabilities are summed outwards from the mode, relative to it, so that nothing overflows.
     """
@@ -102,24 +110,35 @@ def _means(load: float, slots: float, queue: float) -> tuple[float, float, float
         busy += n * weight
     if n < slots:
         weight = 0.0
-    # The waiting room is geometric from p(slots) = weight on.
+    # The waiting room is geometric from p(slots) = weight on; those who wait are as many for every `scale`.
     ratio = load / slots
+    decay, first = ratio, 1.0
+    if scale != 1.0:
+        decay = ratio ** (1.0 / scale)
+        near = abs(ratio - 1.0) < 1e-9
+        first = 1.0 / scale if near else ratio / (1.0 - ratio) * (1.0 - decay) / decay
     if ratio > 1.0:  # relative to the full system, the most likely state
-        count, positions, last = _geometric(1.0 / ratio, queue)
-        total, inside, busy = total * last, inside * last, busy * last
+        count, positions, last = _geometric(1.0 / decay, queue)
+        part = last / first
+        total, inside, busy = total * part, inside * part, busy * part
         total += count - last
         inside += slots * (count - last) + queue * count - positions
         busy += slots * (count - last)
-        return inside / total, busy / total, 1.0 / total
-    count, positions, last = _geometric(ratio, queue)
+        return inside / total, busy / total, 1.0 / total if scale == 1.0 else max(1.0 - busy / total / load, 0.0)
+    count, positions, last = _geometric(decay, queue)
+    weight *= first
     total += weight * (count - 1.0)
     inside += weight * (slots * (count - 1.0) + positions)
     busy += weight * slots * (count - 1.0)
-    return inside / total, busy / total, weight * last / total
+    inside, busy = inside / total, busy / total
+    if scale == 1.0:
+        return inside, busy, weight * last / total
+    waiting = (inside - busy) * (scale * (1.0 - decay) / (1.0 - ratio) if ratio < 1.0 - 1e-9 else 1.0)
+    return busy + waiting, busy, max(1.0 - busy / load, 0.0)
 
 
-@compiled(NOTHING(F8, F8, F1, F2))
-def _fill_stationary(slots: float, queue: float, nodes: Floats, table: Floats) -> None:
+@compiled(NOTHING(F8, F8, F8, F1, F2))
+def _fill_stationary(slots: float, queue: float, scale: float, nodes: Floats, table: Floats) -> None:
     """Solve L(a) = x for the offered load a at each node by bisection on log a."""
     low = np.log(1e-12)
     for k in range(nodes.size):
@@ -130,13 +149,13 @@ def _fill_stationary(slots: float, queue: float, nodes: Floats, table: Floats) -
             table[TABLE_BUSY, k], table[TABLE_BLOCKED, k] = slots, 1.0
             continue
         lo, hi = low, np.log(slots) + 1.0
-        while _means(np.exp(hi), slots, queue)[0] < x and hi < 600.0:
+        while _means(np.exp(hi), slots, queue, scale)[0] < x and hi < 600.0:
             hi += 2.0
         for _ in range(80):
             mid = 0.5 * (lo + hi)
-            if _means(np.exp(mid), slots, queue)[0] < x:
+            if _means(np.exp(mid), slots, queue, scale)[0] < x:
                 lo = mid
             else:
                 hi = mid
         low = lo - 1e-9  # the next node has a larger load
-        _, table[TABLE_BUSY, k], table[TABLE_BLOCKED, k] = _means(np.exp(0.5 * (lo + hi)), slots, queue)
+        _, table[TABLE_BUSY, k], table[TABLE_BLOCKED, k] = _means(np.exp(0.5 * (lo + hi)), slots, queue, scale)

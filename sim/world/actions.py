@@ -12,8 +12,9 @@ from sim.traffic.tables import queue_table
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller
 from sim.world.faults import Faults
-from sim.world.fleet import Fleet, PodState
+from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.pods import PodState
 from sim.world.standby import Standby
 
 
@@ -60,7 +61,7 @@ class Actions:
             traffic.names.pools[i]
             for i in range(len(traffic.names.pools))
             if traffic.served(i) < self._context.scenario.objectives.cascade_below
-            or self._fleet.n_ready(i) < traffic.names.placed[i] / 2
+            or self._fleet.n_ready(i) < self._fleet.n_expected(i) / 2
         }
         failing = {(region, service) for region, service in failing if region in regions}
         roots = [
@@ -95,7 +96,7 @@ class Actions:
 
     def _scale_out(self, services: list[str], regions: list[str], step: Step) -> Steps:
         for pool in self._pools(services, regions):
-            slots = [pod for pod in self._fleet.of_pool(pool) if pod.state is PodState.ABSENT and not pod.placed]
+            slots = [pod for pod in self._fleet.of_pool(pool) if pod.state is PodState.ABSENT and pod.for_people]
             for pod in slots[: step.pods or 0]:
                 self._fleet.begin(pod, warm=False)
                 if pod.state is PodState.WAITING and pod.node is None:
@@ -155,7 +156,8 @@ class Actions:
             before = [int(traffic.net.pods[row, POD_TABLE]) for row in rows]
             slots, queue = pod_bounds(service, traffic.names.placed[pool], float(in_flight))
             stationary = context.scenario.model.queues == "stationary"
-            traffic.set_tables(rows, queue_table(slots, queue, stationary=stationary))
+            table = queue_table(slots, queue, stationary=stationary, work_spread=service.work_spread)
+            traffic.set_tables(rows, table)
 
             def restore(rows: range = rows, before: list[int] = before) -> None:
                 for row, table in zip(rows, before, strict=True):

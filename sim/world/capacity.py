@@ -2,7 +2,7 @@
 
 from sim.traffic.layout import POD_SHARE
 from sim.world.context import Context
-from sim.world.fleet import Fleet, PodState
+from sim.world.fleet import Fleet
 
 FULL_UTILISATION = 0.85
 """Above it queues grow fast: what a careful controller counts as full."""
@@ -41,7 +41,7 @@ def capacity_per_s(context: Context, fleet: Fleet, region: str, entry: str) -> f
         pool = context.traffic.names.pool(region, service)
         if pool is None:
             continue  # served by another region
-        ready = [pod for pod in fleet.of_pool(pool) if pod.state is PodState.READY]
+        ready = fleet.serving(pool)
         if not ready:
             return 0.0
         shares = [float(context.traffic.net.pods[pod.row, POD_SHARE]) for pod in ready]

@@ -80,8 +80,11 @@ class Context:
         """Duration (s) drawn for an element, at least `SHORTEST_S`."""
         return max(law.from_uniform(self.draws.uniform(element, purpose, index)), SHORTEST_S)
 
-    def watch(self, kind: int, index: int, level: float, action: Callable[[bool], None], *, region: int = 0) -> int:
-        """Call `action(below)` whenever a quantity of the data plane crosses `level`; returns the guard."""
+    def watch(self, kind: int, index: int, level: float, action: Callable[[bool], None], *, region: float = 0) -> int:
+        """Call `action(below)` whenever a quantity of the data plane crosses `level`; returns the guard.
+
+        `region` is what the kind of guard has in that column (`traffic.layout`).
+        """
         guard = self.traffic.add_guard(kind, index, level, region=region)
         self._on_guard[guard] = action
         return guard

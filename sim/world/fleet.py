@@ -1,4 +1,4 @@
-"""Pods: start, ready, kill, CrashLoopBackOff, moving to another node.
+"""Pods: start, ready, kill, CrashLoopBackOff, moving to another node, orderly removal.
 
 A pod slot is a row of the data plane. Timers carry the pod's generation and do nothing if it has changed
 meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down only by name.
@@ -6,16 +6,20 @@ meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down o
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 
 from sim.errors import RunError
 from sim.laws import Law, law_of
 from sim.scenario.schema import CrashLoop, Service
+from sim.traffic.layout import GUARD_IN_FLIGHT
 from sim.world.context import SHORTEST_S, Context
 from sim.world.log import Kind
+from sim.world.pods import Pod, PodState
 from sim.world.topology import Node, Topology
 
+GRACE_S = 30.0
+"""Longest time that a pod which is taken away in order works off what it has (terminationGracePeriodSeconds)."""
+_EMPTY = 0.01
+"""Requests inside at which a pod counts as empty."""
 _CRASHES_A_MINUTE = 10_000
 """More than this is a slip in the scenario (no startup, no back-off), and would take for ever."""
 
@@ -28,73 +32,6 @@ def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
     return min(crash_loop.initial * 2.0 ** min(n_crashes - 2, 64), crash_loop.longest)
 
 
-class PodState(Enum):
-    """Where a pod is in its life."""
-
-    ABSENT = "absent"  # not placed: a slot for scale-out, or a standby that does not run
-    WAITING = "waiting"  # no node, or held down
-    STARTING = "starting"  # back-off or startup under way
-    READY = "ready"
-
-
-@dataclass
-class AddedMemory:
-    """What faults add to the memory of a pod, by occurrence."""
-
-    extra: dict[str, float] = field(default_factory=dict)
-    """MiB at once."""
-    growth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    """(start s, end s, MiB in all): a working set, which a restart does not clear."""
-    leak: dict[str, float] = field(default_factory=dict)
-    """MiB/s since the pod's start."""
-    factor: dict[str, float] = field(default_factory=dict)
-    """Times memory per request."""
-
-    def forget(self, occurrence: str) -> None:
-        """End what one occurrence added."""
-        self.extra.pop(occurrence, None)
-        self.growth.pop(occurrence, None)
-        self.leak.pop(occurrence, None)
-        self.factor.pop(occurrence, None)
-
-    def grown(self, now_s: float) -> tuple[float, float]:
-        """Working set added until now (MiB), and how fast it grows from now on (MiB/s)."""
-        mib, rate = sum(self.extra.values()), 0.0
-        for start_s, end_s, total_mib in self.growth.values():
-            mib += total_mib * min(max((now_s - start_s) / (end_s - start_s), 0.0), 1.0)
-            if start_s <= now_s < end_s - 1e-9:
-                rate += total_mib / (end_s - start_s)
-        return mib, rate
-
-
-@dataclass
-class Pod:
-    """One pod slot."""
-
-    row: int
-    name: str
-    pool: int
-    region: str
-    service: str
-    limit_mib: float
-    placed: bool
-    state: PodState = PodState.ABSENT
-    node: Node | None = None
-    holds: set[str] = field(default_factory=set)
-    generation: int = 0
-    incarnation: int = 0
-    n_starts: int = 0
-    n_crashes: int = 0
-    crashes_of_minute: tuple[int, int] = (-1, 0)
-    """(minute since the start, crashes in it)"""
-    started_s: float = 0.0
-    leaked_mib: float = 0.0
-    leak_at_s: float = 0.0
-    leak_rate: float = 0.0
-    added: AddedMemory = field(default_factory=AddedMemory)
-    on_ready: list[Callable[[], None]] = field(default_factory=list)
-
-
 class Fleet:
     """All pods of one trial."""
 
@@ -105,8 +42,11 @@ class Fleet:
         self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
         self._startups: list[Law] = [law_of(service.startup) for service in self.services]
         self.pods: list[Pod] = []
+        self.followers: list[Callable[[Pod], None]] = []
+        """Told of each pod that has become ready, stopped, or been added or taken away."""
         for i, (region, service) in enumerate(names.pools):
-            memory = self.services[i].memory
+            memory, scaling = self.services[i].memory, self.services[i].autoscale
+            most = max(names.placed[i], scaling.most if scaling is not None else 0)
             for k in range(names.slots[i]):
                 self.pods.append(
                     Pod(
@@ -117,6 +57,7 @@ class Fleet:
                         service=service,
                         limit_mib=memory.limit if memory is not None else 0.0,
                         placed=k < names.placed[i],
+                        for_people=k >= most,
                     )
                 )
         self.by_name = {pod.name: pod for pod in self.pods}
@@ -136,6 +77,17 @@ class Fleet:
         """Pods that serve."""
         return sum(pod.state is PodState.READY for pod in self.of_pool(pool))
 
+    def n_expected(self, pool: int) -> int:
+        """Pods that there should be: those placed, or as many as its autoscaler runs now."""
+        if self.services[pool].autoscale is None:
+            return self._context.traffic.names.placed[pool]
+        return sum(pod.state is not PodState.ABSENT and not pod.leaving for pod in self.of_pool(pool))
+
+    def serving(self, pool: int) -> list[Pod]:
+        """Pods that get requests: ready ones that no probe and no removal took off the list."""
+        traffic = self._context.traffic
+        return [pod for pod in self.of_pool(pool) if pod.state is PodState.READY and traffic.is_listed(pod.row)]
+
     # -- life -----------------------------------------------------------------------------------------
 
     def begin(self, pod: Pod, *, warm: bool) -> None:
@@ -145,13 +97,35 @@ class Fleet:
         pod.state = PodState.WAITING
         if self._bind(pod):
             self._start(pod, delay_s=0.0, warm=warm)
+        self._follow(pod)
 
     def end(self, pod: Pod, what: str) -> None:
-        """The pod is taken away (scale-in)."""
+        """The pod is taken away at once (a standby goes to sleep)."""
+        pod.leaving = False
         self._stop(pod, Kind.POD_LOST, what)
-        self._unbind(pod)
-        pod.state = PodState.ABSENT
-        self._tell(pod)  # whoever waits for it waits for nothing
+        self._vanish(pod)
+
+    def retire(self, pod: Pod, what: str) -> None:
+        """Take the pod away in order: no more requests from now on, gone when it is empty or after `GRACE_S`."""
+        if pod.state is not PodState.READY:
+            self._remove(pod, what)
+            return
+        pod.leaving, pod.n_retired = True, pod.n_retired + 1
+        token, context = pod.n_retired, self._context
+
+        def finish() -> None:
+            if pod.leaving and pod.n_retired == token:
+                self._remove(pod, what)
+
+        context.traffic.set_listed(pod.row, False)
+        context.after(GRACE_S, finish)
+        if pod.empty_guard is None:
+            # A guard of one pod row: GUARD_IN_FLIGHT counts INDEX rows from the one in the region column on.
+            pod.empty_guard = context.watch(
+                GUARD_IN_FLIGHT, 1, _EMPTY, lambda _: self._remove(pod, what) if pod.leaving else None, region=pod.row
+            )
+        context.traffic.reset_guard(pod.empty_guard)
+        self._follow(pod)
 
     def oom_kill(self, pod: Pod) -> None:
         """Memory reached the limit."""
@@ -165,16 +139,17 @@ class Fleet:
         """Somebody replaces the pod: no back-off, and earlier crashes are forgotten."""
         if pod.state is PodState.ABSENT:
             return
+        was_leaving = pod.leaving
         self._stop(pod, Kind.POD_LOST, what)
         pod.n_crashes = 0
-        if pod.node is None and not self._bind(pod):
+        if was_leaving or (pod.node is None and not self._bind(pod)):
             return
         self._start(pod, delay_s=0.0)
 
     def hold(self, pod: Pod, reason: str, what: str) -> None:
         """Keep the pod down until `release` with the same reason."""
         pod.holds.add(reason)
-        self._stop(pod, Kind.POD_LOST, what)
+        self._stop(pod, Kind.POD_LOST, what, died=True)
 
     def release(self, pod: Pod, reason: str) -> None:
         """Start the pod again if nothing else holds it."""
@@ -197,7 +172,7 @@ class Fleet:
         """All pods of a node stop; after the eviction time they look for another one."""
         lost = self.on_node(node)
         for pod in lost:
-            self._stop(pod, Kind.POD_LOST, what)
+            self._stop(pod, Kind.POD_LOST, what, died=True)
         eviction_s = self._context.scenario.regions[node.region].nodes.eviction
         n_returns = node.n_returns
 
@@ -267,7 +242,7 @@ class Fleet:
         ran_s = self._context.now_s - pod.started_s
         if pod.state is PodState.READY and ran_s >= crash_loop.reset:
             pod.n_crashes = 0
-        self._stop(pod, kind, what)
+        self._stop(pod, kind, what, died=True)
         self._count_crash(pod)
         self._start(pod, delay_s=backoff_s(crash_loop, pod.n_crashes))
 
@@ -281,17 +256,54 @@ class Fleet:
                 f"give {pod.service} a startup time or a longer crash_loop"
             )
 
-    def _stop(self, pod: Pod, kind: Kind, what: str) -> None:
+    def _stop(self, pod: Pod, kind: Kind, what: str, *, died: bool = False) -> None:
+        """The pod serves no more; one that `died` is still sent requests until the routers have heard of it."""
         was_ready = pod.state is PodState.READY
         pod.generation += 1
         if pod.state is not PodState.ABSENT:
             pod.state = PodState.WAITING
         if was_ready:
+            was_listed = self._context.traffic.is_listed(pod.row)
             self._context.traffic.stop_pod(pod.row)
             self._log(kind, pod, what)
+            if died and was_listed:
+                self._stay_listed(pod)
+        if pod.leaving:
+            self._remove(pod, what)
+        elif was_ready:
+            self._follow(pod)
+
+    def _stay_listed(self, pod: Pod) -> None:
+        lag_s, incarnation = self.services[pod.pool].endpoint_lag, pod.incarnation
+        if lag_s <= 0.0:
+            return
+        traffic = self._context.traffic
+        traffic.set_listed(pod.row, True)
+
+        def heard() -> None:
+            if pod.incarnation == incarnation and pod.state is not PodState.READY:
+                traffic.set_listed(pod.row, False)
+
+        self._context.after(lag_s, heard)
+
+    def _remove(self, pod: Pod, what: str) -> None:
+        """The pod is gone for good; what was still inside is lost."""
+        pod.leaving = False
+        pod.generation += 1
+        if pod.empty_guard is not None:
+            self._context.traffic.arm_guard(pod.empty_guard, False)
+        self._context.traffic.stop_pod(pod.row)
+        self._log(Kind.POD_REMOVED, pod, what)
+        self._vanish(pod)
+
+    def _vanish(self, pod: Pod) -> None:
+        self._unbind(pod)
+        pod.state = PodState.ABSENT
+        self._tell(pod)  # whoever waits for it waits for nothing
+        self._follow(pod)
 
     def _start(self, pod: Pod, *, delay_s: float, warm: bool = False) -> None:
-        if pod.holds or pod.node is None or not pod.node.is_up:
+        if pod.state is PodState.ABSENT or pod.holds or pod.node is None or not pod.node.is_up:
             return
         pod.state = PodState.STARTING
         if warm:
@@ -320,11 +332,16 @@ class Fleet:
         if self._context.now_s > 0.0:
             self._log(Kind.POD_READY, pod, "")
         self._tell(pod)
+        self._follow(pod)
 
     def _tell(self, pod: Pod) -> None:
         waiting, pod.on_ready = pod.on_ready, []
         for action in waiting:
             action()
+
+    def _follow(self, pod: Pod) -> None:
+        for follower in self.followers:
+            follower(pod)
 
     def _bind(self, pod: Pod) -> bool:
         node = self._find_room(pod, pod.limit_mib)

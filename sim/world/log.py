@@ -24,6 +24,10 @@ class Kind(StrEnum):
     POD_LOST = "pod_lost"  # a pod stopped serving for any other reason (crash, node, zone, region, roll-out)
     POD_READY = "pod_ready"
     POD_ADDED = "pod_added"  # scale-out: a pod that was not placed at the start
+    POD_REMOVED = "pod_removed"  # taken away in order by the autoscaler; what it had is worked off or lost
+    POD_UNLISTED = "pod_unlisted"  # its readiness probe failed: no more requests
+    POD_LISTED = "pod_listed"  # it succeeded again
+    SCALED = "scaled"  # the autoscaler wants `value` pods
     NODE_READY = "node_ready"
     POOL_FAILED = "pool_failed"  # serves less than the objective's share of what it is offered
     POOL_RECOVERED = "pool_recovered"
@@ -41,6 +45,7 @@ class Kind(StrEnum):
     BREAKER = "breaker"  # `what` says open, half-open or closed
     DEPLOYMENT = "deployment"
     DR_TEST = "dr_test"
+    GEAR = "gear"  # the data plane shifts to single requests or back (`value`: those of the window that ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,10 @@ class Record:
     """SLI_BELOW and SLI_ABOVE: the population's totals at that moment, in the order of TOTALS."""
 
 
-TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider")
+TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")
 """Integrals per population since the start: user requests (first attempts) offered; requests that ended usable;
 attempts; first attempts that ended usable; usable weighted by the quality of what answered; attempts answered by
-the other provider."""
+the other provider; requests that ended without success and are not tried again."""
 
 
 @dataclass(frozen=True)

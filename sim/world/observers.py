@@ -1,11 +1,23 @@
 """What the log needs to know of the data plane: users' success, failing pools, calendar months."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import GUARD_SERVED, GUARD_SUCCESS, N_TOTALS, Floats
+from sim.traffic.layout import (
+    GUARD_BREAKER,
+    GUARD_BUSY,
+    GUARD_HEALTH,
+    GUARD_HOT,
+    GUARD_IN_FLIGHT,
+    GUARD_POD_IN_TIME,
+    GUARD_SERVED,
+    GUARD_SUCCESS,
+    N_TOTALS,
+    Floats,
+)
 from sim.world.context import Context
 from sim.world.log import Kind, Trace
 
@@ -51,6 +63,26 @@ class Observers:
     def _served_crossed(self, region: str, service: str, below: bool) -> None:
         kind = Kind.POOL_FAILED if below else Kind.POOL_RECOVERED
         self._context.record(kind, region=region, service=service)
+
+
+def watched_by(traffic: Traffic, guard: int, pod_names: Sequence[str]) -> str:
+    """The quantity that a guard watches, in words with the name of its element."""
+    kind, index, region = traffic.guard_of(guard)
+    names = traffic.names
+    if kind == GUARD_SUCCESS:
+        return f"the success of population {names.populations[index]}"
+    if kind == GUARD_HEALTH:
+        return f"the success of population {names.populations[index]} in {names.regions[int(region)]}"
+    if kind == GUARD_BREAKER:
+        caller, _, callee = names.edges[index]
+        return f"the success of calls from {'/'.join(names.pools[caller])} to {callee}"
+    if kind == GUARD_IN_FLIGHT:
+        pods = pod_names[int(region) : int(region) + index]
+        return f"the requests inside {pods[0]}" + (f" to {pods[-1]}" if len(pods) > 1 else "")
+    if kind == GUARD_POD_IN_TIME:
+        return f"the chance of a free slot in {pod_names[index]}"
+    quantity = {GUARD_SERVED: "served share", GUARD_BUSY: "busy share", GUARD_HOT: "busiest pod"}[kind]
+    return f"the {quantity} of {'/'.join(names.pools[index])}"
 
 
 def totals_of(traffic: Traffic) -> Floats:

@@ -12,8 +12,10 @@ from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import OOM, REACHED
+from sim.traffic.gears import Noise
+from sim.traffic.layout import OOM, REACHED, SHIFTED
 from sim.world.actions import Actions
+from sim.world.autoscaler import Autoscalers
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
 from sim.world.context import Context
@@ -21,13 +23,15 @@ from sim.world.effects import Effects
 from sim.world.failover import Controller
 from sim.world.faults import Faults
 from sim.world.fleet import Fleet
-from sim.world.log import TrialRecord
+from sim.world.log import Kind, TrialRecord
 from sim.world.meter import Meter
-from sim.world.observers import Observers, totals_of, trace_of
+from sim.world.observers import Observers, totals_of, trace_of, watched_by
 from sim.world.operations import OnCall
+from sim.world.probes import Probes
 from sim.world.providers import provider_outages
 from sim.world.standby import Standby
 from sim.world.topology import Topology
+from sim.world.warmup import cold_caches
 
 TRACE_EVERY_S = 10.0
 _CROSSINGS_AT_ONCE = 10_000
@@ -70,12 +74,19 @@ class Trial:
         self._architecture = architecture
         self._trial = trial
         self._keep = keep
+        draws = Draws(scenario.seed, trial)
         self.traffic = Traffic(
             _blueprint(scenario),
             tolerance=scenario.model.tolerance,
             trace_every_s=TRACE_EVERY_S if keep else math.inf,
+            noise=Noise(
+                mode=scenario.model.noise,
+                above_share=scenario.model.noise_above,
+                most_requests=scenario.model.noise_requests,
+                seed_of=lambda window: draws.integer("traffic", "requests", window),
+            ),
         )
-        self.context = Context(scenario, Draws(scenario.seed, trial), self.traffic)
+        self.context = Context(scenario, draws, self.traffic)
         self.fleet = Fleet(self.context, Topology(scenario))
         meter = Meter(self.context)
         standby = Standby(self.context, self.fleet, meter)
@@ -85,6 +96,9 @@ class Trial:
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
+        cold_caches(self.context, self.fleet, conditions)
+        Probes(self.context, self.fleet)
+        Autoscalers(self.context, self.fleet, standby)
         groups = range(len(self.traffic.names.populations))
         self.controllers = [Controller(self.context, self.fleet, group, standby) for group in groups]
         Breakers(self.context)
@@ -115,10 +129,18 @@ class Trial:
             if code == OOM:
                 pod = self.fleet.pods[index]
                 context.at_crossing(lambda pod=pod: self.fleet.oom_kill(pod))  # type: ignore[misc]
+            elif code == SHIFTED:
+                context.at_crossing(self._log_shifts)
             else:
                 context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
             env.step()
+        traffic.close()
         return self._record(end_s)
+
+    def _log_shifts(self) -> None:
+        for why, n_requests in self.traffic.shifts:
+            self.context.record(Kind.GEAR, why.value, value=n_requests)
+        self.traffic.shifts.clear()
 
     def _record(self, end_s: float) -> TrialRecord:
         context, traffic = self.context, self.traffic
@@ -140,7 +162,8 @@ class Trial:
         )
 
     def _stuck(self, code: int, index: int) -> str:
-        what = self.fleet.pods[index].name if code == OOM else f"guard {index}"
+        pod_names = [pod.name for pod in self.fleet.pods]
+        what = pod_names[index] if code == OOM else watched_by(self.traffic, index, pod_names)
         return (
             f"trial {self._trial} of {self._architecture} is stuck at {self.traffic.now_s:.3f} s: {what} changes state "
             "without time passing. Please report this with the scenario file; as a way round, give its pods a startup "

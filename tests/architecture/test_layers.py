@@ -41,7 +41,7 @@ HOMES = {
 ENGINE = {"traffic", "world", "measures", "study"}
 MOST_MODULE_LINES = 450
 MOST_FUNCTION_LINES = 80
-LONGER_KERNELS = {"sim.traffic.rates.group_flow": 100, "sim.traffic.rates.derivative": 90}
+LONGER_KERNELS = {"sim.traffic.rates.derivative": 90}
 """Compiled loops over flat arrays, where each helper would be handed a dozen of them."""
 
 

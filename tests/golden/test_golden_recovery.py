@@ -184,7 +184,7 @@ def test_the_other_provider_takes_over():
         within_s=0.5,
     )
     # By the provider: from 1050 to 4833, 60 s less at the begin and 60 s more at the end.
-    _, good, _, _, usable, by_provider = record.totals[0]
+    _, good, _, _, usable, by_provider, _ = record.totals[0]
     assert by_provider == pytest.approx(10.0 * 3783.0, rel=5e-3)
     assert good - usable == pytest.approx(0.5 * by_provider, rel=1e-3)
 

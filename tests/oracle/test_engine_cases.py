@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenarios import at, fixed, one_pool, service, users
+from scenarios import MEAN_RATES, at, fixed, one_pool, service, users
 
 from sim.scenario.schema import CrashLoop, Effect, Fault, Model, PodMemory, Repair, Scenario
 from sim.world import Kind
@@ -24,7 +24,7 @@ from sim.world.trial import Trial
 CASES = json.loads((Path(__file__).parent / "cases" / "request_model_cases.json").read_text(encoding="utf-8"))["cases"]
 Z_MAX = 4.0
 SAMPLE_EVERY_S, COLLAPSE_BIN_S = 10.0, 30.0
-PLAIN = Model(queues="fluid", oom="mean")
+PLAIN = Model(queues="fluid", oom="mean", noise="never")
 """No queue below saturation and no fluctuation: what the published comparison calls plain."""
 KILLED_AT_RANDOM = {"B": 48, "C": 48, "G": 48, "H": 150}
 """Trials of the cases in which chance decides when a pod is killed; the others have none in the engine."""
@@ -82,7 +82,7 @@ def case_scenario(name: str, model: Model, crash_loop: CrashLoop) -> Scenario:
 
 
 @lru_cache
-def engine(name: str, model: Model = Model(), crash_loop: CrashLoop = AS_PUBLISHED) -> dict[str, np.ndarray]:  # noqa: B008
+def engine(name: str, model: Model = MEAN_RATES, crash_loop: CrashLoop = AS_PUBLISHED) -> dict[str, np.ndarray]:
     """Measures of all trials of a case, by name, as the request-level model defines them."""
     scenario = case_scenario(name, model, crash_loop)
     rows = [_measures(Trial(scenario, "a", trial)) for trial in range(KILLED_AT_RANDOM.get(name, 1))]
@@ -224,7 +224,7 @@ def test_the_plain_fluid_fails_where_it_is_known_to(case: str, measure: str, pub
 @pytest.mark.parametrize(("case", "measure"), [("B", "oom_kills"), ("C", "oom_kills")])
 def test_another_back_off_fails(case: str, measure: str) -> None:
     """Negative control: Kubernetes restarts at once after the first kill, hence one kill more of each pod."""
-    assert disagreements(row_of(case, measure), engine(case, Model(), CrashLoop())[measure])
+    assert disagreements(row_of(case, measure), engine(case, MEAN_RATES, CrashLoop())[measure])
 
 
 def test_a2_collapses_and_the_plain_fluid_never_does() -> None:

@@ -16,10 +16,10 @@ from scenarios import DAY_S, FAR_S, at, fixed, one_pool, service, users
 from sim.oracles import closed_forms as forms
 from sim.oracles import queue_forms as queues
 from sim.scenario.schema import CrashLoop, Effect, Fault, Model, PodMemory, Repair, Scenario
+from sim.traffic.answers import look_up
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import ALG_WAIT_S, GUARD, GUARD_IN_FLIGHT
-from sim.traffic.rates import look_up
 from sim.world import Kind
 from sim.world.trial import Trial
 
@@ -50,7 +50,7 @@ def overload(patience_s: float | None, *, surge: float = 1.5, memory: PodMemory 
         service=service(work=1.0, slots=int(SLOTS), queue=100_000, patience=patience_s, memory=memory),
         populations={"u": users(requests=80.0, deadline=FAR_S)},
         faults={"boost": boost},
-        model=Model(queues="fluid", oom="mean", tolerance=1e-3),
+        model=Model(queues="fluid", oom="mean", tolerance=1e-3, noise="never"),
     )
 
 
@@ -279,8 +279,8 @@ def small_queue(model: Model) -> Traffic:
     return plane
 
 
-FINE = Model(tolerance=0.01)
-FLUID = Model(queues="fluid", tolerance=0.01)
+FINE = Model(tolerance=0.01, noise="never")
+FLUID = Model(queues="fluid", tolerance=0.01, noise="never")
 
 
 def steady_state(model: Model) -> dict[str, tuple[float, object]]:

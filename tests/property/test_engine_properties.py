@@ -106,7 +106,7 @@ def _in_units(unit_s: float, struck: tuple[float, ...], rate: float) -> Scenario
             ),
             "dark": fault("home", at_s=(struck[0] + 500.0) * unit_s, until=300.0 * unit_s),
         },
-        model=Model(tolerance=1.0),
+        model=Model(tolerance=1.0, noise="never"),
     )
 
 
@@ -314,7 +314,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         failover=failover,
         operations=operations,
         model=Model(
-            queues=draw(st.sampled_from(["stationary", "fluid"])), oom=draw(st.sampled_from(["mean", "fluctuation"]))
+            queues=draw(st.sampled_from(["stationary", "fluid"])),
+            oom=draw(st.sampled_from(["mean", "fluctuation"])),
+            noise="never",
         ),
     )
 
@@ -335,5 +337,8 @@ def test_any_valid_scenario_runs_and_its_numbers_are_numbers(scenario: Scenario)
     assert state[: layout.totals].min() >= 0.0
     assert state[layout.quality : layout.orbit].max() <= 1.0 + 1e-9
     for g, p in enumerate(scenario.populations.values()):
+        offered, good, *_, failed = record.totals[g]
+        waiting = trial.traffic.waiting_to_retry(g)
+        assert abs(good + failed + waiting - offered) <= 1e-9 * (1.0 + offered)
         assert 0.0 <= trial.traffic.success(g) <= 1.0
         assert record.totals[g, 2] <= p.attempts * record.totals[g, 0] * (1.0 + 1e-6) + 1e-6

@@ -14,6 +14,7 @@ from sim.scenario.schema import (
     ExponentialLaw,
     Fault,
     LawSpec,
+    Model,
     Nodes,
     Population,
     Region,
@@ -25,6 +26,8 @@ from sim.scenario.schema import (
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 WEEK_S, YEAR_S = 7 * DAY_S, 365 * DAY_S
+MEAN_RATES = Model(noise="never")
+"""Tests of mean rates do without single requests."""
 FAR_S = 1e6
 """A deadline that only those miss who are never answered."""
 
@@ -81,6 +84,7 @@ def several(services: Mapping[str, Service], pods: Mapping[str, int], horizon_s:
         "services": dict(services),
         "populations": {"u": users()},
         "place": {"r": dict(pods)},
+        "model": MEAN_RATES,
     }
     return Scenario(**blocks | fields)
 

@@ -197,7 +197,9 @@ def _record(
         records.append(
             Record(float(start), Kind.FAULT, region="north", fault="region-loss#0@north", hits=("north/web",))
         )
-        records.append(Record(float(start), Kind.SLI_BELOW, population="people", totals=(1.0, 0.5, 2.0, 0.1, 0.0, 0.0)))
+        records.append(
+            Record(float(start), Kind.SLI_BELOW, population="people", totals=(1.0, 0.5, 2.0, 0.1, 0.0, 0.0, 0.5))
+        )
         records.append(Record(float(start), Kind.OOM_KILL, region="north", service="web", pod="north/web/0"))
         records.append(Record(float(start) + 5, Kind.OOM_KILL, region="north", service="web", pod="north/web/1"))
         records.append(Record(float(start + length), Kind.REPAIR, region="north", fault="region-loss#0@north"))

@@ -11,6 +11,7 @@ from sim.scenario.schema import (
     Failover,
     Fault,
     LawSpec,
+    Model,
     Nodes,
     PodMemory,
     Population,
@@ -24,6 +25,8 @@ from sim.world import Record, TrialRecord, run_trial
 START = datetime(2026, 1, 5, tzinfo=UTC)
 """A Monday."""
 Line = tuple[float, str]
+MEAN_RATES = Model(noise="never")
+"""Tests of mean rates do without single requests."""
 
 
 def at(time_s: float) -> datetime:
@@ -85,6 +88,7 @@ def world(**fields: Any) -> Scenario:
         "services": {"web": service()},
         "populations": {"staff": users()},
         "place": {"home": {"web": 2}},
+        "model": MEAN_RATES,
         **fields,
     }
     return Scenario(**given)
@@ -114,11 +118,12 @@ def check(record: TrialRecord) -> None:
     times = [r.at_s for r in record.records]
     assert times == sorted(times), "the log is not in order"
     assert all(0.0 <= t <= record.horizon_s for t in times)
-    for offered, good, attempts, first_good, usable, by_provider in record.totals:
-        assert all(math.isfinite(v) for v in (offered, good, attempts, first_good, usable, by_provider))
+    for offered, good, attempts, first_good, usable, by_provider, failed in record.totals:
+        assert all(math.isfinite(v) for v in (offered, good, attempts, first_good, usable, by_provider, failed))
         slack = 1e-6 * (1.0 + offered)
         assert -slack <= first_good <= good + slack
         assert -slack <= good <= offered + slack
+        assert -slack <= failed <= offered - good + slack
         assert -slack <= usable <= good + slack
         assert offered - slack <= attempts
         assert -slack <= by_provider <= attempts + slack

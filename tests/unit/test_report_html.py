@@ -246,7 +246,7 @@ def test_measured_tables_fit_the_replay() -> None:
     record.records = [r for r in record.records if r.kind not in ("sli_below", "sli_above")]
     import numpy as np
 
-    record.totals = np.array([[100.0, 90.0, 110.0, 90.0, 90.0, 0.0]])
+    record.totals = np.array([[100.0, 90.0, 110.0, 90.0, 90.0, 0.0, 10.0]])
     record.month_start_s = np.array([0.0])
     record.month_totals = record.totals[None]
     record.node_hours, record.pod_hours = {"sweden-central": 336.0}, {"gpt": 224.0}

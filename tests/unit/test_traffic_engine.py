@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import memory, service, two_regions, users, world
+from worlds import MEAN_RATES, memory, service, two_regions, users, world
 
 from sim.scenario.schema import Calendar, Call, Failover, Model, Provider, Scenario
 from sim.traffic.assemble import assemble, home_shares, load_shares, pod_bounds
@@ -28,7 +28,7 @@ from sim.traffic.layout import (
 )
 from sim.traffic.tables import queue_table
 
-FLUID = Model(queues="fluid", tolerance=1.0)
+FLUID = Model(queues="fluid", tolerance=1.0, noise="never")
 
 
 def traffic(scenario: Scenario, **options: Any) -> Traffic:
@@ -51,7 +51,7 @@ def one_pool(rate_per_s: float = 40.0, work_s: float = 0.2, *, model: Model | No
     return world(
         services={"web": service(work_s, **of_service)},
         populations={"staff": users(rate_per_s, **fields)},
-        model=Model() if model is None else model,
+        model=MEAN_RATES if model is None else model,
     )
 
 
@@ -71,7 +71,7 @@ def pool_rates(plane: Traffic, pool: int = 0) -> tuple[float, float, float, floa
 @pytest.mark.parametrize("rate_per_s", [30.0, 76.0, 200.0])
 def test_what_comes_in_is_done_rejected_left_or_inside(rate_per_s: float, patience: float | None):
     """In the steady state, where integrals and rates are the same statement, to 1e-6 of the arrivals."""
-    plane = traffic(one_pool(rate_per_s, patience=patience, model=Model(tolerance=0.1)))
+    plane = traffic(one_pool(rate_per_s, patience=patience, model=Model(tolerance=0.1, noise="never")))
     to(plane, 3600.0)
     offered, rejected, done, left = pool_rates(plane)
     assert offered == pytest.approx(rate_per_s, rel=1e-9)
@@ -82,7 +82,7 @@ def test_what_comes_in_is_done_rejected_left_or_inside(rate_per_s: float, patien
 
 def test_while_a_queue_fills_the_rest_is_inside():
     """Trapezoids over small steps: the integral of arrivals - rejected - done is what is inside."""
-    plane = traffic(one_pool(120.0, model=Model(tolerance=0.1)))
+    plane = traffic(one_pool(120.0, model=Model(tolerance=0.1, noise="never")))
     inside, before, step_s = 0.0, None, 0.005
     for k in range(1, 401):
         to(plane, k * step_s)
@@ -100,7 +100,7 @@ def test_while_a_queue_fills_the_rest_is_inside():
 def test_totals_count_each_request_once():
     plane = traffic(one_pool(200.0, attempts=3, deadline=1.0))
     to(plane, 600.0)
-    offered, good, attempts, first_good, usable, by_provider = plane.totals(0)
+    offered, good, attempts, first_good, usable, by_provider, _ = plane.totals(0)
     assert offered == pytest.approx(200.0 * 600.0, rel=1e-6)
     assert 0.0 < first_good <= good <= offered
     assert offered < attempts <= 3.0 * offered
@@ -275,7 +275,7 @@ def test_a_provider_accepts_no_more_than_its_quota():
 def test_a_provider_with_room_serves_all_but_the_late_ones_at_its_quality():
     plane = with_provider(quota=1.0, quality=0.8, latency=0.0)
     assert plane.success(0) == pytest.approx(1.0)
-    offered, good, _, _, usable, by_provider = plane.totals(0)
+    offered, good, _, _, usable, by_provider, _ = plane.totals(0)
     assert usable < good <= offered
     assert by_provider == pytest.approx(20.0 * 600.0, rel=0.01)
     slow = with_provider(quota=1.0, latency=5.0)  # deadline 5 s: 1 - 1/e in time
@@ -287,7 +287,7 @@ def test_a_provider_with_room_serves_all_but_the_late_ones_at_its_quality():
 
 def test_a_pod_is_killed_when_its_mean_memory_meets_the_limit():
     """In `mean` mode the place is exact: base + per_request * inside = limit."""
-    plane = traffic(one_pool(200.0, memory=memory(100.0, 10.0, 200.0), model=Model(oom="mean")))
+    plane = traffic(one_pool(200.0, memory=memory(100.0, 10.0, 200.0), model=Model(oom="mean", noise="never")))
     for pod in plane.pods_of[0]:
         plane.start_pod(pod, oom_level=1.0)
         plane.set_per_request(pod, 10.0)
@@ -348,7 +348,7 @@ def test_a_crossing_is_found_to_a_millionth():
 
 
 def test_a_drain_crosses_its_level_at_the_logarithm():
-    plane = traffic(two_regions(Failover(policy="active-passive", ttl=60.0), model=Model(tolerance=0.1)))
+    plane = traffic(two_regions(Failover(policy="active-passive", ttl=60.0), model=Model(tolerance=0.1, noise="never")))
     to(plane, 100.0)
     guard = plane.add_guard(GUARD_SUCCESS, 0, 0.95)
     plane.set_reachable(0, False)
@@ -468,7 +468,7 @@ def test_arrays_have_a_row_for_every_name():
     assert names.regions == ("home", "spare")
     assert net.pods.shape[0] == 5
     assert net.pools.shape[0] == 2
-    assert blueprint.state.size == blueprint.layout.size == 4 * 5 + 2 * 2 + 1 + 2 * 3 + 2 * 2 + 2 * 6
+    assert blueprint.state.size == blueprint.layout.size == 4 * 5 + 2 * 2 + 1 + 2 * 3 + 2 * 2 + 2 * 7
     assert home_shares(scenario, names, "a") == [1.0, 0.0]
     assert home_shares(scenario, names, "b") == [0.0, 1.0]
 

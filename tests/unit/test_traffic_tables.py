@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from sim.traffic.answers import in_time_prob, look_up
 from sim.traffic.layout import HEAD_EDGE, HEAD_ROOM, HEAD_SLOTS, N_NODES, TABLE_BLOCKED, TABLE_BUSY, TABLE_HEAD, Floats
-from sim.traffic.rates import in_time_prob, look_up
 from sim.traffic.tables import queue_table
 
 # (slots, queue); (1, 0) is Erlang's loss system of one slot.
@@ -103,30 +103,34 @@ def test_blocking_falls_with_room_and_slots():
 # -- the law of waiting + service ---------------------------------------------------------------------------
 
 
+def in_time(wait_s: float, variance: float, work_s: float, dependency_s: float, limit_s: float) -> float:
+    return in_time_prob(wait_s + work_s, variance + work_s * work_s, limit_s - dependency_s)
+
+
 def test_without_waiting_the_time_in_service_is_exponential():
     for part in (0.1, 0.5, 1.0, 2.0, 5.0):
-        assert in_time_prob(0.0, 0.0, 0.2, 0.0, 0.2 * part) == pytest.approx(-math.expm1(-part), abs=0.02)
+        assert in_time(0.0, 0.0, 0.2, 0.0, 0.2 * part) == pytest.approx(-math.expm1(-part), abs=0.02)
 
 
 def test_time_spent_on_dependencies_is_taken_from_the_limit():
-    assert in_time_prob(0.0, 0.0, 0.1, 0.4, 0.4) == 0.0
-    assert in_time_prob(0.0, 0.0, 0.1, 0.4, 0.1) == 0.0
-    assert in_time_prob(0.0, 0.0, 0.1, 0.4, 0.9) == pytest.approx(in_time_prob(0.0, 0.0, 0.1, 0.0, 0.5))
+    assert in_time(0.0, 0.0, 0.1, 0.4, 0.4) == 0.0
+    assert in_time(0.0, 0.0, 0.1, 0.4, 0.1) == 0.0
+    assert in_time(0.0, 0.0, 0.1, 0.4, 0.9) == pytest.approx(in_time(0.0, 0.0, 0.1, 0.0, 0.5))
 
 
 def test_the_probability_grows_with_the_limit_and_falls_with_the_wait():
-    limits = [in_time_prob(1.0, 0.5, 0.2, 0.1, t) for t in np.linspace(0.0, 50.0, 200)]
+    limits = [in_time(1.0, 0.5, 0.2, 0.1, t) for t in np.linspace(0.0, 50.0, 200)]
     assert np.all(np.diff(limits) >= 0.0)
     assert limits[0] == 0.0
     assert limits[-1] == 1.0
-    waits = [in_time_prob(w, 0.1, 0.2, 0.0, 2.0) for w in np.linspace(1.0, 30.0, 200)]
+    waits = [in_time(w, 0.1, 0.2, 0.0, 2.0) for w in np.linspace(1.0, 30.0, 200)]
     assert np.all(np.diff(waits) <= 1e-12)
     assert waits[-1] < 1e-6
 
 
 def test_a_narrow_wait_is_a_hard_switch():
-    assert in_time_prob(10.0, 1e-6, 1e-3, 0.0, 9.0) < 1e-9
-    assert in_time_prob(10.0, 1e-6, 1e-3, 0.0, 11.0) > 1.0 - 1e-9
+    assert in_time(10.0, 1e-6, 1e-3, 0.0, 9.0) < 1e-9
+    assert in_time(10.0, 1e-6, 1e-3, 0.0, 11.0) > 1.0 - 1e-9
 
 
 def test_extreme_arguments_stay_probabilities():
@@ -136,4 +140,4 @@ def test_extreme_arguments_stay_probabilities():
         (0.0, 0.0, 1e6, 1e-6),
         (1e-9, 1e-12, 1e-3, 1e-3),
     ]:
-        assert 0.0 <= in_time_prob(wait_s, variance, work_s, 0.0, limit_s) <= 1.0
+        assert 0.0 <= in_time(wait_s, variance, work_s, 0.0, limit_s) <= 1.0

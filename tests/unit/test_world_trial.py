@@ -173,7 +173,7 @@ def test_a_thousand_pods():
             populations={"staff": users(1e4)},
             faults={"dark": fault("home", at_s=1000.0, until=600.0)},
             horizon=3000.0,
-            model=Model(queues="fluid"),
+            model=Model(queues="fluid", noise="never"),
         )
     )
     assert count(record, Kind.POD_LOST) == count(record, Kind.POD_READY) == 1000
@@ -388,7 +388,7 @@ def test_the_default_tolerance_is_fine_enough(case: str):
             populations={"staff": people},
             place={"home": {"web": 4}},
             faults={"slow": fault("web in home", effect, at_s=slow["start_s"], until=slow["end_s"] - slow["start_s"])},
-            model=Model(tolerance=tolerance, queues="fluid"),
+            model=Model(tolerance=tolerance, queues="fluid", noise="never"),
         )
         trial = Trial(scenario, "test", 0)
         record = trial.run()

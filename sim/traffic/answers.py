@@ -1,0 +1,187 @@
+"""How pods answer: busy slots, blocking, waiting times and the share in time, from the requests inside each of them.
+
+The equations are those of `docs/data-plane.md`, section 1; `layout` names every array column. It knows no edges, no
+users and no rates of change.
+"""
+
+import math
+
+from sim.traffic.compiled import F1, F2, F3, F8, I8, NOTHING, compiled, floats
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.network import NETWORK, Network
+
+
+@compiled(floats(4)(F3, I8, F8))
+def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float, float, float]:
+    """Busy slots, blocking and the slopes of both at `in_flight` requests inside."""
+    head = tables[table, TABLE_HEAD]
+    piece = 0
+    while piece < 3 and in_flight > head[HEAD_EDGE + piece + 1]:
+        piece += 1
+    inverse = head[HEAD_INVERSE + piece]
+    position = (in_flight - head[HEAD_EDGE + piece]) * inverse
+    node = min(max(int(position), 0), NODES_PER_PIECE - 1)
+    part = min(position - node, 1.0)
+    node += piece * NODES_PER_PIECE
+    busy, blocked = tables[table, TABLE_BUSY], tables[table, TABLE_BLOCKED]
+    busy_rise, blocked_rise = busy[node + 1] - busy[node], blocked[node + 1] - blocked[node]
+    return (
+        busy[node] + part * busy_rise,
+        blocked[node] + part * blocked_rise,
+        busy_rise * inverse,
+        blocked_rise * inverse,
+    )
+
+
+@compiled(F8(F8, F8, F8))
+def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
+    """Probability that a time of this mean and variance (s^2) ends within `limit_s`: a gamma law.
+
+    Notes
+    -----
+    Cube-root approximation of E. B. Wilson and M. M. Hilferty, The distribution of chi-square (1931).
+    """
+    if limit_s <= 0.0:
+        return 0.0
+    square = mean_s * mean_s
+    k = 9.0 * square / max(variance, 1e-9 * square)
+    ratio = limit_s / mean_s
+    if ratio > 64.0 and k >= 4.0:
+        return 1.0  # the argument below exceeds 6: spare the roots
+    z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
+    if z > 6.0:
+        return 1.0
+    return 0.5 * math.erfc(-z * 0.7071067811865476)
+
+
+@compiled(floats(3)(I8, F8, F2, F2, F2))
+def pool_answer(
+    pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
+) -> tuple[float, float, float]:
+    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
+    share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
+    """
+    first = int(pools[pool, POOL_FIRST_POD])
+    work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
+    ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
+    for p in range(first, first + int(pools[pool, POOL_N_PODS])):
+        algebra = pod_algebra[p]
+        let_in = algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
+        if let_in <= 0.0:
+            continue
+        wait_s, work_s = algebra[ALG_WAIT_S], algebra[ALG_WORK_S]
+        dependency_s = max(0.0, algebra[ALG_HOLD_S] - work_s)
+        variance = algebra[ALG_WAIT_VAR] + work_square * work_s * work_s
+        in_time = in_time_prob(wait_s + work_s, variance, limit_s - dependency_s)
+        algebra[ALG_IN_TIME] = in_time
+        in_time *= let_in * algebra[ALG_STAYS]
+        ok += in_time * (1.0 - pods[p, POD_ERROR_SHARE])
+        answered += in_time
+        left = limit_s - wait_s - dependency_s
+        if left <= 0.0:
+            spent += let_in * limit_s
+        else:
+            spent += let_in * min(limit_s, wait_s + dependency_s + work_s * (1.0 - math.exp(-left / work_s)))
+        accepted += let_in
+    return ok, spent / accepted if accepted > 0.0 else limit_s, answered
+
+
+@compiled(NOTHING(F1, NETWORK))
+def pods_algebra(state: Floats, net: Network) -> None:
+    """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool.
+
+    Requests go to the listed pods; one that is listed and not ready rejects all that it gets.
+    """
+    pods, pools, tables, counts = net.pods, net.pools, net.tables, net.counts
+    pod_algebra, pool_algebra = net.pod_algebra, net.pool_algebra
+    n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
+    hold0 = 4 * n_pods
+    for i in range(n_pools):
+        first = int(pools[i, POOL_FIRST_POD])
+        after = first + int(pools[i, POOL_N_PODS])
+        weights, n_ready = 0.0, 0.0
+        for p in range(first, after):
+            weights += pods[p, POD_SHARE] * pods[p, POD_LISTED]
+            n_ready += pods[p, POD_READY]
+        up = n_ready > 0.0 and n_ready >= pools[i, POOL_NEEDS]
+        per_weight = 1.0 / weights if up and weights > 0.0 else 0.0
+        patience, contention = pools[i, POOL_PATIENCE_RATE], pools[i, POOL_CONTENTION]
+        work_square = pools[i, POOL_WORK_SPREAD] * pools[i, POOL_WORK_SPREAD]
+        pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
+        done, rejected = 0.0, 0.0
+        for p in range(first, after):
+            algebra = pod_algebra[p]
+            weight = pods[p, POD_SHARE] * pods[p, POD_LISTED] * per_weight
+            if pods[p, POD_READY] == 0.0:
+                algebra[:] = 0.0
+                algebra[ALG_WEIGHT], algebra[ALG_BLOCKED] = weight, 1.0
+                rejected += weight
+                continue
+            algebra[ALG_WEIGHT] = weight
+            in_flight, variance = state[p], state[n_pods + p]
+            table = int(pods[p, POD_TABLE])
+            slots = tables[table, TABLE_HEAD, HEAD_SLOTS]
+            busy, blocked, busy_slope, blocked_slope = look_up(tables, table, in_flight)
+            work_s = pools[i, POOL_WORK_S] * pods[p, POD_SLOW]
+            per_busy_s = contention * work_s * (1.0 - 1.0 / slots)
+            if contention > 0.0:
+                # A start finds as many others at work as there are on average, of the slots that are not its own.
+                work_s = work_s * (1.0 + contention) + per_busy_s * busy
+            # The holding time lags its target and may undershoot the own work by a little; no slot is held so short.
+            hold_s = max(state[hold0 + i] - pools[i, POOL_WORK_S], 0.0) + work_s
+            algebra[ALG_WORK_S], algebra[ALG_HOLD_S] = work_s, hold_s
+            algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
+            algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
+            algebra[ALG_DONE] = busy / hold_s
+            algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * busy / hold_s)
+            algebra[ALG_STAYS] = 1.0
+            waiting = max(in_flight - busy, 0.0)
+            if busy < 1e-9:
+                algebra[ALG_WAIT_S] = 0.0
+                algebra[ALG_WAIT_VAR] = 0.0
+            else:
+                wait_s = waiting * hold_s / busy
+                if patience > 0.0:
+                    # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
+                    algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
+                    wait_s = math.log1p(patience * wait_s) / patience
+                per_slot_s = hold_s / slots
+                spread = variance * min(1.0, (waiting + 1.0) / busy) + waiting * work_square
+                spread *= per_slot_s * per_slot_s
+                algebra[ALG_WAIT_S] = wait_s
+                algebra[ALG_WAIT_VAR] = min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
+            done += algebra[ALG_DONE]
+            rejected += weight * algebra[ALG_BLOCKED]
+        pool_algebra[i, OUT_DONE] = done
+        pool_algebra[i, OUT_REJECTED] = rejected if per_weight > 0.0 else 1.0
+
+
+@compiled(F8(F8, I8, F1, NETWORK))
+def slot_in_time_prob(wait_s: float, p: int, state: Floats, net: Network) -> float:
+    """Probability that a request that arrives at pod `p` now gets a slot within `wait_s`; 1 if the pod is not ready.
+
+    Those that have to wait at all wait exponentially as in M/M/c, or a narrower gamma time when the queue is longer
+    than its deviation (docs/data-plane.md, 1.2).
+    """
+    if net.pods[p, POD_READY] == 0.0:
+        return 1.0
+    algebra, in_flight, variance = net.pod_algebra[p], state[p], state[net.counts[N_PODS] + p]
+    slots = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
+    let_in: float = 1.0 - algebra[ALG_BLOCKED]
+    mean_s = algebra[ALG_WAIT_S]
+    waiting = in_flight - algebra[ALG_BUSY]
+    if mean_s <= 0.0 or waiting <= 0.0:
+        return let_in
+    utilisation = algebra[ALG_BUSY] / slots
+    # Erlang C below saturation; far above it everybody waits, which the mean queue of a steady state does not say.
+    above = max(in_flight - slots, 0.0) / math.sqrt(max(variance, 1e-4))
+    waits = max(waiting * (1.0 - utilisation) / utilisation, math.erf(0.7071067811865476 * above))
+    waits = min(max(waits, 1e-9), 1.0)
+    ratio = wait_s * waits / mean_s
+    spread = (variance + waiting) / (waiting * waiting)  # squared coefficient of variation
+    k = 9.0 / max(min(spread, 1.0), 1e-9)
+    z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
+    tail: float = math.exp(-ratio) if spread >= 1.0 else 0.5 * math.erfc(z * 0.7071067811865476)
+    in_time: float = let_in * (1.0 - waits * tail)
+    return in_time
