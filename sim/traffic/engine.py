@@ -173,10 +173,13 @@ class Traffic:
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
-        self._chooser.disturbed()
         if self._requests is not None:
             self._requests.touched(self.net)
-        elif self._chooser.may_begin():
+
+    def disturbed(self) -> None:
+        """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
+        self._chooser.disturbed()
+        if self._requests is None and self._chooser.may_begin():
             self._guards[self._hot_guards, GUARD_BELOW] = 1.0
 
     # -- pods -----------------------------------------------------------------------------------------
@@ -297,12 +300,14 @@ class Traffic:
         """Whether users reach the pool."""
         self.net.pools[pool, POOL_REACHABLE] = float(reachable)
         self.touched()
+        self.disturbed()
 
     @action
     def set_edge_reachable(self, edge: int, reachable: bool) -> None:
         """Whether calls of this edge arrive."""
         self.net.edges[edge, EDGE_REACHABLE] = float(reachable)
         self.touched()
+        self.disturbed()
 
     @action
     def set_breaker(self, edge: int, *, gate: float, success: float | None = None) -> None:
@@ -321,6 +326,7 @@ class Traffic:
             self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
             given_up[:] = 0.0
         self.touched()
+        self.disturbed()
 
     @action
     def set_tables(self, pods: range, table: Floats) -> None:
@@ -334,18 +340,21 @@ class Traffic:
         if self._requests is not None:
             self._requests.shed(pods, self.net)
         self.touched()
+        self.disturbed()
 
     @action
     def set_demand_factor(self, group: int, factor: float) -> None:
         """Demand of the group times this."""
         self.net.groups[group, GROUP_FACTOR] = factor
         self.touched()
+        self.disturbed()
 
     @action
     def set_provider(self, group: int, *, ok_share: float, quota_per_s: float) -> None:
         """Share of the provider's accepted answers that are in time (0 while it is down), and what it accepts."""
         self.net.groups[group, [GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]] = ok_share, quota_per_s
         self.touched()
+        self.disturbed()
 
     @action
     def set_targets(self, group: int, shares: list[float]) -> None:
@@ -353,6 +362,7 @@ class Traffic:
         assert abs(sum(shares) - 1.0) < 1e-9
         self.net.routes[group, :, ROUTE_TARGET] = shares
         self.touched()
+        self.disturbed()
 
     def breaker_success(self, edge: int) -> float:
         """Averaged success share of a call that has a breaker."""

@@ -17,8 +17,8 @@ _CALM_S = 120.0
 """So long the hottest pod must have been well below the level before mean rates take over again ..."""
 _CALM_SHARE = 0.9
 """... which is this share of the level that started the window."""
-_SETTLED_S = 600.0
-"""A collapse in which nothing changed for so long is certain: its escape by chance is out of reach, mean rates do."""
+_SETTLED_S = 1800.0
+"""A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
 
 
@@ -99,7 +99,7 @@ class Chooser:
         return self.noise.mode == "always" or self.spent < self.noise.most_requests
 
     def disturbed(self) -> None:
-        """The control plane changed something: nothing is settled any more."""
+        """Faults, people or controllers changed something: nothing is settled any more."""
         self._collapsed_since_s = np.inf
 
     def wants_rates(self, now_s: float, hottest: float, success: float, n_sent: int) -> Shift | None:

@@ -94,6 +94,7 @@ class Fleet:
         """Bind the pod to a node and start it; `warm` pods are ready at once (the state at time 0)."""
         if pod.state is not PodState.ABSENT:
             return
+        self._context.traffic.disturbed()
         pod.state = PodState.WAITING
         if self._bind(pod):
             self._start(pod, delay_s=0.0, warm=warm)
@@ -212,6 +213,7 @@ class Fleet:
                 pod.node = other
             pod.node.used_mib += limit_mib
         pod.limit_mib = limit_mib
+        self._context.traffic.disturbed()
         self.restart(pod, "rolled for a new memory limit")
         return True
 
