@@ -209,6 +209,32 @@ def replay(
 
 
 @app.command()
+def zoom(
+    file: Scenario,
+    from_: Annotated[str, typer.Option("--from", help="Begin: 2026-01-27T09:00 (UTC), or 9h since the start.")],
+    for_: Annotated[str, typer.Option("--for", help="Length of the window, e.g. 10m.")] = "10m",
+    architecture: Architecture = None,
+    trial: Annotated[int, typer.Option("--trial", min=0, help="Which trial.")] = 0,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Request-level runs of the window.")] = 5,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    out: Out = None,
+    output: Output = "table",
+    report: Report = True,
+) -> None:
+    """Play a window of one trial request by request, beside the engine."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.zoom import WindowChoice, zoom_in
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of([architecture] if architecture else None, seed=seed, workers=workers, out=out)
+    window = WindowChoice(trial, from_, for_, seeds)
+    zoom_in(scenario, choice, OutputChoice.of(output, report=report), window)
+
+
+@app.command()
 def stability(
     file: Scenario,
     architecture: Architectures = None,

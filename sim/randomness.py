@@ -68,6 +68,10 @@ class Draws:
         """Draw a uniform number strictly between 0 and 1; see `uniform`."""
         return uniform(self.seed, self.trial, element, purpose, index)
 
+    def integer(self, element: str, purpose: str, index: int) -> int:
+        """Draw 52 random bits, e.g. the seed of a generator that is kept for one thing only."""
+        return int(uniform(self.seed, self.trial, element, purpose, index) * 2.0**52)
+
     def exponential(self, element: str, purpose: str, index: int) -> float:
         """Draw an exponential number of unit mean, growing with the uniform number of the same key."""
         return -math.log1p(-uniform(self.seed, self.trial, element, purpose, index))

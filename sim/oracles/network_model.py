@@ -96,7 +96,6 @@ def run_requests(
     """
     start = NetworkStart() if start is None else start
     script = scheduled_script(scenario) if script is None else script
-    demand = constant_demand(scenario) if demand is None else demand
     end_s = scenario.horizon if horizon_s is None else horizon_s
     if not end_s > start.at_s:
         raise ValueError(f"the horizon ({end_s!r} s) must be after the begin ({start.at_s!r} s)")
@@ -134,9 +133,11 @@ class Network:
     """All pools, calls and users of one architecture."""
 
     def __init__(
-        self, scenario: Scenario, start: NetworkStart, demand: Demand, end_s: float, rng: np.random.Generator
+        self, scenario: Scenario, start: NetworkStart, demand: Demand | None, end_s: float, rng: np.random.Generator
     ) -> None:
         self.scenario = scenario
+        self._is_constant = demand is None
+        demand = constant_demand(scenario) if demand is None else demand
         self.env = simpy.Environment(initial_time=start.at_s)
         self.end_s = end_s
         self.kills: list[tuple[float, str, str]] = []
@@ -215,10 +216,11 @@ class Network:
         """Play the script and collect what it showed."""
         env, start_s = self.env, self.env.now
         Player(self, script)
-        sampler = Sampler(self, start_s)
+        sampler = Sampler(self)
         for group in self.groups.values():
             group.refresh_demand()
-        self._refresh_demand_when_it_changes()
+        if not self._is_constant:
+            after(env, DEMAND_STEP_S, self._on_demand_step)
         areas = dict.fromkeys(self.pools.values(), (0.0, 0.0))
         if window_start_s > start_s:
             env.run(until=window_start_s)
@@ -244,19 +246,17 @@ class Network:
             edges=edges,
             bin_offered={name: np.array(g.bin_offered, dtype=np.int64) for name, g in self.groups.items()},
             bin_good={name: np.array(g.bin_good, dtype=np.int64) for name, g in self.groups.items()},
+            bin_first_good={name: np.array(g.bin_first_good, dtype=np.int64) for name, g in self.groups.items()},
             curves=sampler.curves(),
             oom_kills=tuple((at_s, pod) for at_s, pod, reason in kills if reason == "oom"),
             liveness_kills=tuple((at_s, pod) for at_s, pod, reason in kills if reason == "liveness"),
         )
 
-    def _refresh_demand_when_it_changes(self) -> None:
-        def refresh(_: Any) -> None:
-            for group in self.groups.values():
-                if group.demand_now() != group.rate_per_s:
-                    group.refresh_demand()
-            after(self.env, DEMAND_STEP_S, refresh)
-
-        after(self.env, DEMAND_STEP_S, refresh)
+    def _on_demand_step(self, _: Any) -> None:
+        after(self.env, DEMAND_STEP_S, self._on_demand_step)
+        for group in self.groups.values():
+            if group.demand_now() != group.rate_per_s:
+                group.refresh_demand()
 
     def _pool_totals(self, pool: Pool, before: tuple[float, float], window_start_s: float) -> PoolTotals:
         pool.book()

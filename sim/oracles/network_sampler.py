@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Sampler:
     """Looks at all groups and pools every `BIN_S`."""
 
-    def __init__(self, network: Network, start_s: float) -> None:
+    def __init__(self, network: Network) -> None:
         self._env = network.env
         self._groups = list(network.groups.values())
         self._pools = list(network.pools.values())
@@ -27,15 +27,19 @@ class Sampler:
         self._times_s: list[float] = []
         self._of_groups: list[list[tuple[int, ...]]] = []
         self._of_pools: list[list[tuple[float, float, float]]] = []
-        n = math.ceil((network.end_s - start_s) / BIN_S - 1e-9)
-        for k in range(n):
-            after(self._env, k * BIN_S, self.sample)
+        self._end_s = network.end_s
+        self._on_time(None)
+
+    def _on_time(self, _: Any) -> None:
+        if self._env.now < self._end_s - 1e-9:
+            self.sample()
+            after(self._env, BIN_S, self._on_time)
 
     @staticmethod
     def _count(group: Group) -> tuple[int, ...]:
         return (group.arrived, group.attempts, group.ended_well, group.ended_badly)
 
-    def sample(self, _: Any = None) -> None:
+    def sample(self) -> None:
         """Note the state now, and what happened since the last sample."""
         counts = [self._count(group) for group in self._groups]
         self._of_groups.append(

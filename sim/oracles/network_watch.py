@@ -91,7 +91,8 @@ class Autoscaler:
     def __init__(self, env: simpy.Environment, pool: Pool, spec: Autoscale, placed: int) -> None:
         self._env, self._pool, self._spec = env, pool, spec
         self._least = placed if spec.least is None else spec.least
-        self._wanted: deque[tuple[float, int]] = deque()
+        # As if somebody had asked for what is placed at the begin: the windows know no earlier decision.
+        self._wanted: deque[tuple[float, int]] = deque([(env.now, placed)])
         self._busy_area = 0.0
         after(env, spec.every, self._decide)
 

@@ -17,14 +17,9 @@ import numba
 from numba import types
 
 _SOURCES = (
-    "compiled.py",
-    "layout.py",
-    "network.py",
-    "tables.py",
-    "answers.py",
-    "rates.py",
-    "account.py",
-    "kernel.py",
+    *("compiled.py", "layout.py", "network.py", "tables.py", "disciplines.py", "answers.py", "calls.py", "rates.py"),
+    *("account.py", "kernel.py"),
+    *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
 )
 
 
@@ -47,7 +42,8 @@ def _cache_folder() -> Path:
 numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
 
 F8, I8 = types.float64, types.int64
-F1, F2, F3, I1 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1]
+F1, F2, F3, I1, I2 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1], I8[:, ::1]
+U1 = types.uint64[::1]
 NOTHING = types.void
 CROSSING = types.Tuple((F8, I8, I8))  # type: ignore[no-untyped-call]
 PAIR = types.Tuple((F8, F8))  # type: ignore[no-untyped-call]
@@ -64,4 +60,14 @@ def floats(n: int) -> Any:
 def compiled(signature: Any) -> Callable[[F], F]:
     """Compile a function for exactly one signature, with the cache."""
     decorate: Callable[[F], F] = numba.njit(signature, cache=True)
+    return decorate
+
+
+def lean(signature: Any) -> Callable[[F], F]:
+    """The same without counting references to arrays; the function cannot make any.
+
+    Each call hands over some thirty arrays; counting references to them would cost a step of a single request several
+    times its own work.
+    """
+    decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)  # type: ignore[call-overload]
     return decorate

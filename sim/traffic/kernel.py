@@ -41,7 +41,7 @@ def clamp(state: Floats, net: Network) -> None:
     for i in range(n_pools):
         state[hold0 + i] = max(state[hold0 + i], 1e-6)
         state[quality0 + i] = min(max(state[quality0 + i], 0.0), 1.0)
-    for k in range(counts[AT_ORBIT], counts[AT_TOTALS]):
+    for k in range(counts[AT_THROTTLE], counts[AT_TOTALS]):
         state[k] = max(state[k], 0.0)
 
 

@@ -12,8 +12,9 @@ from sim.traffic.tables import queue_table
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller
 from sim.world.faults import Faults
-from sim.world.fleet import Fleet, PodState
+from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.pods import PodState
 from sim.world.standby import Standby
 
 

@@ -17,8 +17,9 @@ from collections.abc import Iterable
 from sim.scenario.schema import Autoscale
 from sim.traffic.layout import GUARD_BUSY
 from sim.world.context import Context
-from sim.world.fleet import Fleet, Pod, PodState
+from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.pods import Pod, PodState
 from sim.world.standby import Standby
 
 _POLICY_S, _POLICY_PODS, _POLICY_TIMES = 15.0, 4, 2.0

@@ -11,7 +11,8 @@ from sim.scenario.targets import TargetKind
 from sim.world.conditions import Conditions
 from sim.world.context import Context
 from sim.world.elements import Element
-from sim.world.fleet import Fleet, Pod, PodState
+from sim.world.fleet import Fleet
+from sim.world.pods import Pod, PodState
 
 Undo = Callable[[], None]
 _OF_NODES = (TargetKind.NODE, TargetKind.ZONE, TargetKind.REGION)

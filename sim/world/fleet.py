@@ -6,8 +6,6 @@ meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down o
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 
 from sim.errors import RunError
 from sim.laws import Law, law_of
@@ -15,6 +13,7 @@ from sim.scenario.schema import CrashLoop, Service
 from sim.traffic.layout import GUARD_IN_FLIGHT
 from sim.world.context import SHORTEST_S, Context
 from sim.world.log import Kind
+from sim.world.pods import Pod, PodState
 from sim.world.topology import Node, Topology
 
 GRACE_S = 30.0
@@ -31,79 +30,6 @@ def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
         return crash_loop.first
     # Past 64 doublings any wait is capped; 2.0**n of a pod that crashes for years would overflow.
     return min(crash_loop.initial * 2.0 ** min(n_crashes - 2, 64), crash_loop.longest)
-
-
-class PodState(Enum):
-    """Where a pod is in its life."""
-
-    ABSENT = "absent"  # not placed: a slot for scale-out, or a standby that does not run
-    WAITING = "waiting"  # no node, or held down
-    STARTING = "starting"  # back-off or startup under way
-    READY = "ready"
-
-
-@dataclass
-class AddedMemory:
-    """What faults add to the memory of a pod, by occurrence."""
-
-    extra: dict[str, float] = field(default_factory=dict)
-    """MiB at once."""
-    growth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    """(start s, end s, MiB in all): a working set, which a restart does not clear."""
-    leak: dict[str, float] = field(default_factory=dict)
-    """MiB/s since the pod's start."""
-    factor: dict[str, float] = field(default_factory=dict)
-    """Times memory per request."""
-
-    def forget(self, occurrence: str) -> None:
-        """End what one occurrence added."""
-        self.extra.pop(occurrence, None)
-        self.growth.pop(occurrence, None)
-        self.leak.pop(occurrence, None)
-        self.factor.pop(occurrence, None)
-
-    def grown(self, now_s: float) -> tuple[float, float]:
-        """Working set added until now (MiB), and how fast it grows from now on (MiB/s)."""
-        mib, rate = sum(self.extra.values()), 0.0
-        for start_s, end_s, total_mib in self.growth.values():
-            mib += total_mib * min(max((now_s - start_s) / (end_s - start_s), 0.0), 1.0)
-            if start_s <= now_s < end_s - 1e-9:
-                rate += total_mib / (end_s - start_s)
-        return mib, rate
-
-
-@dataclass
-class Pod:
-    """One pod slot."""
-
-    row: int
-    name: str
-    pool: int
-    region: str
-    service: str
-    limit_mib: float
-    placed: bool
-    for_people: bool
-    """A slot that only the runbook fills."""
-    state: PodState = PodState.ABSENT
-    leaving: bool = False
-    """It gets no more requests and is taken away when it is empty."""
-    node: Node | None = None
-    holds: set[str] = field(default_factory=set)
-    generation: int = 0
-    incarnation: int = 0
-    n_starts: int = 0
-    n_retired: int = 0
-    empty_guard: int | None = None
-    n_crashes: int = 0
-    crashes_of_minute: tuple[int, int] = (-1, 0)
-    """(minute since the start, crashes in it)"""
-    started_s: float = 0.0
-    leaked_mib: float = 0.0
-    leak_at_s: float = 0.0
-    leak_rate: float = 0.0
-    added: AddedMemory = field(default_factory=AddedMemory)
-    on_ready: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Fleet:
@@ -168,6 +94,7 @@ class Fleet:
         """Bind the pod to a node and start it; `warm` pods are ready at once (the state at time 0)."""
         if pod.state is not PodState.ABSENT:
             return
+        self._context.traffic.disturbed()
         pod.state = PodState.WAITING
         if self._bind(pod):
             self._start(pod, delay_s=0.0, warm=warm)
@@ -286,6 +213,7 @@ class Fleet:
                 pod.node = other
             pod.node.used_mib += limit_mib
         pod.limit_mib = limit_mib
+        self._context.traffic.disturbed()
         self.restart(pod, "rolled for a new memory limit")
         return True
 

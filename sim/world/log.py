@@ -45,6 +45,7 @@ class Kind(StrEnum):
     BREAKER = "breaker"  # `what` says open, half-open or closed
     DEPLOYMENT = "deployment"
     DR_TEST = "dr_test"
+    GEAR = "gear"  # the data plane shifts to single requests or back (`value`: those of the window that ended)
 
 
 @dataclass(frozen=True, slots=True)

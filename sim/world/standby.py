@@ -6,8 +6,9 @@ from sim.laws import law_of
 from sim.scenario.schema import Scenario
 from sim.traffic.assemble import Names, home_shares
 from sim.world.context import Context
-from sim.world.fleet import Fleet, Pod, PodState
+from sim.world.fleet import Fleet
 from sim.world.meter import Meter
+from sim.world.pods import Pod, PodState
 from sim.world.topology import Node
 
 _ASLEEP = "standby"

@@ -12,7 +12,8 @@ from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import OOM, REACHED
+from sim.traffic.gears import Noise
+from sim.traffic.layout import OOM, REACHED, SHIFTED
 from sim.world.actions import Actions
 from sim.world.autoscaler import Autoscalers
 from sim.world.breakers import Breakers
@@ -22,7 +23,7 @@ from sim.world.effects import Effects
 from sim.world.failover import Controller
 from sim.world.faults import Faults
 from sim.world.fleet import Fleet
-from sim.world.log import TrialRecord
+from sim.world.log import Kind, TrialRecord
 from sim.world.meter import Meter
 from sim.world.observers import Observers, totals_of, trace_of, watched_by
 from sim.world.operations import OnCall
@@ -73,12 +74,19 @@ class Trial:
         self._architecture = architecture
         self._trial = trial
         self._keep = keep
+        draws = Draws(scenario.seed, trial)
         self.traffic = Traffic(
             _blueprint(scenario),
             tolerance=scenario.model.tolerance,
             trace_every_s=TRACE_EVERY_S if keep else math.inf,
+            noise=Noise(
+                mode=scenario.model.noise,
+                above_share=scenario.model.noise_above,
+                most_requests=scenario.model.noise_requests,
+                seed_of=lambda window: draws.integer("traffic", "requests", window),
+            ),
         )
-        self.context = Context(scenario, Draws(scenario.seed, trial), self.traffic)
+        self.context = Context(scenario, draws, self.traffic)
         self.fleet = Fleet(self.context, Topology(scenario))
         meter = Meter(self.context)
         standby = Standby(self.context, self.fleet, meter)
@@ -121,10 +129,18 @@ class Trial:
             if code == OOM:
                 pod = self.fleet.pods[index]
                 context.at_crossing(lambda pod=pod: self.fleet.oom_kill(pod))  # type: ignore[misc]
+            elif code == SHIFTED:
+                context.at_crossing(self._log_shifts)
             else:
                 context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
             env.step()
+        traffic.close()
         return self._record(end_s)
+
+    def _log_shifts(self) -> None:
+        for why, n_requests in self.traffic.shifts:
+            self.context.record(Kind.GEAR, why.value, value=n_requests)
+        self.traffic.shifts.clear()
 
     def _record(self, end_s: float) -> TrialRecord:
         context, traffic = self.context, self.traffic

@@ -2,7 +2,8 @@
 
 from sim.world.conditions import Conditions
 from sim.world.context import Context
-from sim.world.fleet import Fleet, Pod, PodState
+from sim.world.fleet import Fleet
+from sim.world.pods import Pod, PodState
 
 _COLD = "cold caches"
 

@@ -11,7 +11,7 @@ from sim.errors import Issue, ScenarioError, UsageError
 from sim.scenario.document import Experiment
 from sim.scenario.load import load_experiment
 from sim.scenario.quantities import FROM_FILE
-from sim.scenario.schema import Call, Fault, Nodes, Scenario, Service, moment_s
+from sim.scenario.schema import Call, Fault, LawSpec, Nodes, Scenario, Service, moment_s
 from sim.units import Money
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -49,7 +49,7 @@ def test_the_example_in_internal_units(example: Experiment) -> None:
     assert (nodes.provision.lognormal.median, nodes.provision.lognormal.p95) == (720, 2400)
     irm = scenario.services["irm"]
     assert irm.memory is not None
-    assert (irm.work, irm.slots, irm.queue, irm.startup) == (0.2, 8, 40, 30)
+    assert (irm.work, irm.slots, irm.queue, irm.startup) == (0.2, 8, 40, LawSpec(fixed=30.0))
     assert (irm.memory.base, irm.memory.per_request, irm.memory.limit) == (600, 40, 2048)
     assert list(scenario.services["gateway"].calls) == ["irm", "gpt"]
     assert scenario.services["gateway"].calls["irm"] == Call(timeout=2.0, attempts=2)
