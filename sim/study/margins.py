@@ -130,19 +130,20 @@ NEAR_SATURATION = (0.95, 1.05)
 def untrusted_zones(scenario: Scenario) -> list[Zone]:
     """Pools whose mean rates may not be trusted at peak demand, today or after losing a region.
 
-    `noise: auto` simulates single requests where callers retry against a pod busier than `noise_above`, so only what
-    it leaves to mean rates is named.
+    `noise: auto` simulates single requests where a pod is busier than `noise_above` whose callers retry, or whose full
+    queue does not fit its memory (`traffic.gears`), so only what it leaves to mean rates is named.
     """
     model = scenario.model
     if model.noise == "always":
         return []
     retried = _retried(scenario)
+    delicate = retried | {fit.service for fit in queue_fits(scenario) if not fit.fits}
     found: dict[Pool, Zone] = {}
     for lost in ("", *_losable(scenario)):
         for pool, utilisation in utilisations(scenario, lost).items():
             if pool in found:
                 continue
-            by_mean = model.noise == "never" or pool[1] not in retried or utilisation <= model.noise_above
+            by_mean = model.noise == "never" or pool[1] not in delicate or utilisation <= model.noise_above
             # What `auto` leaves to mean rates ends at `noise_above`.
             busy = round(utilisation if by_mean else model.noise_above, 4)
             impatient = scenario.services[pool[1]].patience is not None
@@ -191,10 +192,17 @@ def kill_time_s(service: Service, utilisation: float) -> float:
 
 
 def _retried(scenario: Scenario) -> set[str]:
-    """Services that somebody asks again when they fail."""
-    users = {p.journey for p in scenario.populations.values() if p.attempts > 1}
-    calls = (item for service in scenario.services.values() for item in service.calls.items())
-    return users | {callee for callee, call in calls if call.attempts > 1 and not call.handoff}
+    """Services that somebody asks again when they fail, directly or further up on the way of the calls."""
+    open_ends = [p.journey for p in scenario.populations.values() if p.attempts > 1]
+    for service in scenario.services.values():
+        open_ends += [callee for callee, call in service.calls.items() if call.attempts > 1 and not call.handoff]
+    found: set[str] = set()
+    while open_ends:
+        name = open_ends.pop()
+        if name not in found:
+            found.add(name)
+            open_ends += scenario.services[name].calls
+    return found
 
 
 def _losable(scenario: Scenario) -> list[str]:

@@ -32,8 +32,10 @@ def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> l
     """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
     estimates with few events.
     """
-    queues, hot_pods, *doubts = scenario_lines(experiment, list(summary.estimates))
-    return [queues, hot_pods, common_cause_line(tables, summary), *doubts, *few_event_lines(summary.estimates)]
+    names = list(summary.estimates)
+    queues, hot_pods, *doubts = scenario_lines(experiment, names)
+    first = (queues, hot_pods, common_cause_line(tables, summary))
+    return [*first, *budget_lines(tables, names), *doubts, *few_event_lines(summary.estimates)]
 
 
 def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
@@ -145,6 +147,21 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
         )
         texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
     return "Share of downtime from common causes: " + ", ".join(texts) + "."
+
+
+def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
+    """At most one line: in how many trials mean rates had to stand in for single requests."""
+    texts = []
+    for name in architectures:
+        spent = rows_of(tables["trials"], name).get("noise_budget_spent")  # an older run has no such column
+        if spent is not None and spent.any():
+            texts.append(f"{name} in {int(spent.sum())} of {len(spent)} trials")
+    if not texts:
+        return []
+    return [
+        f"Mean rates may not be trusted: as many single requests were simulated as model.noise_requests allows, and "
+        f"mean rates stood in for more: {_listed(texts)}. Raise model.noise_requests."
+    ]
 
 
 def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:

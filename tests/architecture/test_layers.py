@@ -101,10 +101,10 @@ def strays(module: str, source: str) -> list[str]:
 
 
 def meetings(module: str, source: str) -> set[str]:
-    """Layers that a module imports although oracle and engine are to judge each other; commands show both."""
-    if layer_of(module) == "commands":
-        return set()
+    """Layers that a module imports although oracle and engine are to judge each other; reports and commands show both."""
     imported = {layer_of(name) for name in own_imports(module, source)}
+    if layer_of(module) in ("report", "commands"):
+        return set()
     return imported & ENGINE if layer_of(module) == "oracles" else imported & {"oracles"}
 
 

@@ -21,6 +21,7 @@ from sim.study.margins import (
 from sim.study.summary import summarise
 from sim.study.tables import merge
 from sim.study.warning_lines import (
+    budget_lines,
     common_cause_line,
     hot_pod_line,
     queue_line,
@@ -197,24 +198,21 @@ def test_impatience_near_saturation(tmp_path: Path):
 
 
 def test_memory_that_chance_fills(tmp_path: Path):
-    """Store: 100 places of 10 MiB in 824 MiB: 83 requests are too many. At 0.95 they come together within the hour."""
+    """Store: 36 requests of 10 MiB fill it, 20 slots are 95 % busy: they come together within the hour.
+
+    From `noise_above` on `auto` simulates requests, so what it leaves to mean rates ends at 90 %.
+    """
     busy = ("populations.people.workers=105000", "services.web.slots=2000", "services.web.queue=0")
-    memory = ("services.web.memory=null", "services.web.calls.store.attempts=1")
-    few = ("services.store.memory.limit=560Mi", "populations.people.attempts=1")
-    doubted = scenario(tmp_path, "single", *busy, *memory, *few)
-    [zone] = untrusted_zones(doubted)
-    assert (zone.service, zone.reason) == ("store", Reason.MEMORY)
-    assert zone.utilisation == pytest.approx(0.945)
-    assert "OOM-killed once in" in zone_lines({"a": doubted})[0]
-    fitting = scenario(tmp_path, "single", *busy, *memory, *few, "services.store.queue=10")
-    assert untrusted_zones(fitting) == []
-    calm = scenario(tmp_path, "single", *busy, *memory, *few, "populations.people.workers=40000")
-    assert untrusted_zones(calm) == []
-    # Where callers retry, `auto` simulates requests from noise_above on: what is left to mean rates ends there.
-    retried = scenario(tmp_path, "single", *busy, *memory, *few, "populations.people.attempts=2",
-                       "services.web.calls.store.attempts=2")  # fmt: skip
-    [store] = [zone for zone in untrusted_zones(retried) if zone.service == "store"]
-    assert store.utilisation == 0.9
+    plain = ("services.web.memory=null", "services.web.calls.store.attempts=1", "populations.people.attempts=1")
+    full = (*busy, *plain, "services.store.memory.limit=560Mi")
+    for noise, utilisation in (("auto", 0.9), ("never", 0.945)):
+        doubted = scenario(tmp_path, "single", *full, f"model.noise={noise}")
+        [zone] = untrusted_zones(doubted)
+        assert (zone.service, zone.reason) == ("store", Reason.MEMORY)
+        assert zone.utilisation == pytest.approx(utilisation)
+        assert "OOM-killed once in" in zone_lines({"a": doubted})[0]
+    for change in ("services.store.queue=10", "populations.people.workers=40000", "model.noise=always"):
+        assert untrusted_zones(scenario(tmp_path, "single", *full, change)) == []
 
 
 def one_slot(n_fit: int) -> Service:
@@ -305,6 +303,19 @@ def test_lines(tmp_path: Path):
     assert lines[2].startswith("Share of downtime from common causes: single 50% [")
     assert any("small.yaml:19" in line for line in lines[3:])
     assert any(line.startswith("Fewer than ten events") and "cascade_year_prob" in line for line in lines[3:])
+
+
+def test_a_spent_budget_of_single_requests_is_said(tmp_path: Path):
+    experiment = small_experiment(tmp_path)
+    parts = [fake_trial(s, name, t)[1] for name, s in experiment.scenarios.items() for t in range(4)]
+    tables = merge(parts, list(experiment.scenarios))
+    assert budget_lines(tables, ["single", "double"]) == []
+    tables["trials"]["noise_budget_spent"][[0, 2]] = 1
+    [line] = budget_lines(tables, ["single", "double"])
+    assert "single in 2 of 4 trials. Raise model.noise_requests" in line
+    assert line in warning_lines(experiment, tables, summarise(tables, experiment.scenarios, 0.95))
+    del tables["trials"]["noise_budget_spent"]
+    assert budget_lines(tables, ["single"]) == []
 
 
 def test_no_downtime_is_no_share(tmp_path: Path):
