@@ -191,7 +191,7 @@ def _map_notes(found: Stability, verdicts: Sequence[Verdict]) -> tuple[str, ...]
     if verdicts:
         agree = sum(share >= 0.5 for _, _, share in verdicts)
         notes.append(
-            f"Checked against single requests in {len(verdicts)} cells near the borders: {agree} agree (tick), "
+            f"Checked against single requests in {len(verdicts)} cells near the borders: {agree} agree (circle), "
             f"{len(verdicts) - agree} do not (cross)."
         )
     return tuple(notes)

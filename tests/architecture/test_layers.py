@@ -101,7 +101,7 @@ def strays(module: str, source: str) -> list[str]:
 
 
 def meetings(module: str, source: str) -> set[str]:
-    """Layers that a module imports although oracle and engine are to judge each other; reports and commands show both."""
+    """Layers that a module imports although oracle and engine are to judge each other; pages and commands show both."""
     imported = {layer_of(name) for name in own_imports(module, source)}
     if layer_of(module) in ("report", "commands"):
         return set()
