@@ -140,6 +140,7 @@ def _design_document(s: "Stability") -> dict[str, Any]:
         "lasts_s": s.lasts_s,
         "critical_load": number(s.critical_load),
         "highest_load": number(s.highest_load),
+        "chance_load": number(s.chance_load),
         "map": [{"load": c.load, "lost": c.lost, "state": c.state.value} for c in s.cells],
         "triggers": [{"lost": t.lost, "shortest_s": number(t.shortest_s)} for t in s.tippings],
         "recovery": [{"load": load, "time_s": number(time_s)} for load, time_s in s.recovery],
