@@ -17,7 +17,7 @@ _CALM_S = 120.0
 """So long the hottest pod must have been well below the level before mean rates take over again ..."""
 _CALM_SHARE = 0.9
 """... which is this share of the level that started the window."""
-_SETTLED_S = 1800.0
+_SETTLED_S = 900.0
 """A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
 

@@ -279,10 +279,8 @@ def advance(
         step_s = min(step_s, clock[CLOCK_STEP_MAX])
         length_s, value, code, index = locate(now_s, trial_s, value, state, work, guards, tolerance, net)
         now_s = end_s if to_end and length_s == trial_s else now_s + length_s
-        state[:] = new
-        rate[:] = work[3]
-        slope[:] = work[4]
-        work[6] = work[7]
+        for k in range(state.size):
+            state[k], rate[k], slope[k], work[6, k] = new[k], work[3, k], work[4, k], work[7, k]
         clock[CLOCK_N_STEPS] += 1.0
         happened = value > 0.0
         tracing = math.isfinite(clock[CLOCK_TRACE_EVERY])
