@@ -156,7 +156,8 @@ class Traffic:
         n_sent = 0.0
         if self._requests is None:
             plane = Plane(self.names, self.layout, self.net, self.state)
-            self._requests = RequestGear(plane, self._clock, self._chooser.begin())
+            success = float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
+            self._requests = RequestGear(plane, self._clock, self._chooser.begin(self.now_s, success))
         else:
             n_sent = float(self._requests.n_sent)
             self._chooser.spent += self._requests.n_sent
