@@ -60,7 +60,7 @@ def floats(n: int) -> Any:
 def compiled(signature: Any) -> Callable[[F], F]:
     """Compile a function for exactly one signature, with the cache.
 
-    References to arrays are not counted (`_nrt`), so that the function cannot make any: each call hands over some thirty
+    References to arrays are not counted (`_nrt`), so that the function cannot make any: each call hands over thirty
     arrays, and counting them would cost a step of a single request several times its own work.
     """
     decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)  # type: ignore[call-overload]

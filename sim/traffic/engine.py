@@ -122,7 +122,7 @@ class Traffic:
                 raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
             elif code == GUARD and index in self._hot_guards:
                 below = self.guard_flipped(index)
-                if not below and self._requests is None and self._chooser.may_begin():
+                if not below and self._requests is None and self._chooser.may_begin(self._worst_success()):
                     return self._shift(Shift.HOT)
             elif code == TICKED:
                 assert self._requests is not None
@@ -156,8 +156,8 @@ class Traffic:
         n_sent = 0.0
         if self._requests is None:
             plane = Plane(self.names, self.layout, self.net, self.state)
-            success = float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
-            self._requests = RequestGear(plane, self._clock, self._chooser.begin(self.now_s, success))
+            seed = self._chooser.begin(self.now_s, self._worst_success())
+            self._requests = RequestGear(plane, self._clock, seed)
         else:
             n_sent = float(self._requests.n_sent)
             self._chooser.spent += self._requests.n_sent
@@ -165,8 +165,7 @@ class Traffic:
             self._requests = None
             self._clock[CLOCK_STEP] = _STEP_START_S
             self._work[6] = 0.0
-            # A collapse that is certain needs no second look until something happens.
-            self._guards[self._hot_guards, GUARD_BELOW] = 0.0 if why is Shift.SETTLED else 1.0
+            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
         self.shifts.append((why, n_sent))
         return SHIFTED, -1
 
@@ -180,8 +179,10 @@ class Traffic:
     def disturbed(self) -> None:
         """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
         self._chooser.disturbed()
-        if self._requests is None and self._chooser.may_begin():
-            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+
+    def _worst_success(self) -> float:
+        return float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
 
     # -- pods -----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ _CALM_SHARE = 0.9
 _SETTLED_S = 900.0
 """A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
+_HEALTHY_SUCCESS = 0.9
 _LONG_S = 300.0
 
 
@@ -91,6 +92,7 @@ class Chooser:
         self._collapsed_since_s = np.inf
         self._long_success = 1.0
         self._looked_at_s = 0.0
+        self._settled = False
 
     def begin(self, now_s: float, success: float) -> int:
         """A window begins with this success of the worst population: its seed."""
@@ -99,13 +101,16 @@ class Chooser:
         self._calm_since_s = self._collapsed_since_s = np.inf
         return self.noise.seed_of(self.n_windows - 1)
 
-    def may_begin(self) -> bool:
-        """Whether the budget allows one more window."""
-        return self.noise.mode == "always" or self.spent < self.noise.most_requests
+    def may_begin(self, success: float) -> bool:
+        """Whether a window may begin: the budget allows it, and no certain collapse goes on."""
+        if self._settled and success > _HEALTHY_SUCCESS:
+            self._settled = False
+        return self.noise.mode == "always" or (self.spent < self.noise.most_requests and not self._settled)
 
     def disturbed(self) -> None:
         """Faults, people or controllers changed something: nothing is settled any more."""
         self._collapsed_since_s = np.inf
+        self._settled = False
 
     def wants_rates(self, now_s: float, hottest: float, success: float, n_sent: int) -> Shift | None:
         """After a tick: whether to go back to mean rates, and why.
@@ -136,5 +141,6 @@ class Chooser:
         collapsed = self._long_success < _COLLAPSED_SUCCESS
         self._collapsed_since_s = min(self._collapsed_since_s, now_s) if collapsed else np.inf
         if now_s - self._collapsed_since_s >= _SETTLED_S:
+            self._settled = True
             return Shift.SETTLED
         return None
