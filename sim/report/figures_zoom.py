@@ -198,7 +198,9 @@ def _panel(zoom: Zoom, key: str, title: str, lanes: list[_Lane]) -> Panel:
     for row, lane in enumerate(lanes, start=1):
         _draw(figure, zoom, lane, row)
     span = [_moment(zoom, zoom.from_s), _moment(zoom, zoom.to_s)]
-    figure.update_xaxes(range=span, showticklabels=True)
+    # The date stands in the head of the page; under every lane it would lie on the title of the next one.
+    seconds = ":%S" if zoom.to_s - zoom.from_s < 600.0 else ""
+    figure.update_xaxes(range=span, tickformat=f"%H:%M{seconds}")
     figure.update_xaxes(title={"text": "time (UTC)"}, row=len(lanes), col=1)
     figure.update_layout(margin={"t": 64})
     summary = f"{title}. Curves over time of {', '.join(lane.title for lane in lanes)}."
@@ -243,8 +245,14 @@ def _draw(figure: go.Figure, zoom: Zoom, lane: _Lane, row: int) -> None:
         )  # fmt: skip
     if lane.is_share:
         figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=row, col=1)
-    else:
-        figure.update_yaxes(rangemode="tozero", row=row, col=1)
+        return
+    figure.update_yaxes(rangemode="tozero", row=row, col=1)
+    if lane.held:
+        most = int(max(np.nanmax(lane.engine, initial=1.0), np.nanmax(lane.runs, initial=1.0)))
+        step = max(1, -(-most // 4))
+        figure.update_yaxes(
+            tickvals=list(range(0, most + step, step)), range=[-0.05 * most, 1.1 * most], row=row, col=1
+        )
 
 
 def _lane_table(zoom: Zoom, lanes: list[_Lane], title: str) -> Table:
