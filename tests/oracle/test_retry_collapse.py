@@ -1,8 +1,8 @@
 """D02: the probability that a peak of w seconds collapses a service under retries, an S-curve.
 
 Published: 600 runs for each width; the test adds that error to its own. The request-level model takes a second a run:
-normally it looks at the ends of the curve and roughly at its middle. The engine's own requests, which share no code with
-it, take some 0.03 s. The mean-field has no probability at all: it collapses from about 11 s on.
+normally it looks at the ends of the curve and roughly at its middle. The engine's own requests, which share no code
+with it, take some 0.03 s. The mean-field has no probability at all: it collapses from about 11 s on.
 """
 
 import json
@@ -47,7 +47,7 @@ def test_d02_back_off_with_full_jitter_prevents_it(player: str):
     none, of = TRUTH["backoff_jitter_width5"]
     assert (none, of) == (0, 200)
     found = share_of_runs(player, N_AT_5[player], 5, **jitter)
-    assert found.estimate == none
+    assert found.estimate <= 0.02  # a true share of 2 % gives none in 200 runs in one of 57 cases
     refute(found, 0.5)
 
 
