@@ -18,7 +18,7 @@ _CALM_S = 120.0
 """So long the hottest pod must have been well below the level before mean rates take over again ..."""
 _CALM_SHARE = 0.9
 """... which is this share of the level that started the window."""
-_SETTLED_S = 900.0
+_SETTLED_S = 600.0
 """A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
 _HEALTHY_SUCCESS = 0.9
@@ -44,7 +44,7 @@ class Noise:
 
     mode: Literal["auto", "always", "never"] = "never"
     above_share: float = 0.9
-    most_requests: int = 20_000_000
+    most_requests: int = 1_000_000
     seed_of: Callable[[int], int] = field(default=lambda k: k)
 
 

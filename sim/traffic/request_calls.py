@@ -50,20 +50,24 @@ def send_attempt(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     caller = int(net.pods[row[JOB_POD], POD_POOL])
     if net.pools[caller, POOL_DEADLINE_AWARE] != 0.0:
         limit_s = min(limit_s, max(deadline_s - now_s, 0.0))
-    schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
+    fails_s = now_s + min(edge[EDGE_FAST_FAIL_S], limit_s)
     if np.isfinite(edge[EDGE_THROTTLE]):
         refused = refused_share(sums[EDGE_WANTED], sums[EDGE_ACCEPTED], edge[EDGE_THROTTLE])
         sums[EDGE_WANTED] += 1.0
         if uniform(crowd.random) < refused:
-            schedule(now_s + edge[EDGE_FAST_FAIL_S], EVENT_CALL_FAILED, job, serial, crowd)
+            schedule(fails_s, EVENT_CALL_FAILED, job, serial, crowd)
             return
     if edge[EDGE_REACHABLE] == 0.0:
+        schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
         return
     crowd.pool_sums[callee, POOL_ARRIVED] += 1.0
     pod = pick_pod(callee, crowd, net)
     if pod < 0:
-        schedule(now_s + edge[EDGE_FAST_FAIL_S], EVENT_CALL_FAILED, job, serial, crowd)
+        schedule(fails_s, EVENT_CALL_FAILED, job, serial, crowd)
+        if edge[EDGE_HEDGE_S] < limit_s:  # a hedge may be out by then
+            schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
     else:
+        schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
         pass_on(job, enter(now_s, pod, OWNER_JOB, job, serial, deadline_s, crowd, net), JOB_CHILD, crowd)
     if edge[EDGE_HEDGE_S] < limit_s:
         schedule(now_s + edge[EDGE_HEDGE_S], EVENT_HEDGE, job, serial, crowd)
