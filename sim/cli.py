@@ -209,6 +209,61 @@ def replay(
 
 
 @app.command()
+def zoom(
+    file: Scenario,
+    from_: Annotated[str, typer.Option("--from", help="Begin: 2026-01-27T09:00 (UTC), or 9h since the start.")],
+    for_: Annotated[str, typer.Option("--for", help="Length of the window, e.g. 10m.")] = "10m",
+    architecture: Architecture = None,
+    trial: Annotated[int, typer.Option("--trial", min=0, help="Which trial.")] = 0,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Request-level runs of the window.")] = 5,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    out: Out = None,
+    output: Output = "table",
+    report: Report = True,
+) -> None:
+    """Play a window of one trial request by request, beside the engine."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.zoom import WindowChoice, zoom_in
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of([architecture] if architecture else None, seed=seed, workers=workers, out=out)
+    window = WindowChoice(trial, from_, for_, seeds)
+    zoom_in(scenario, choice, OutputChoice.of(output, report=report), window)
+
+
+@app.command()
+def stability(
+    file: Scenario,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    loss: Annotated[
+        str, typer.Option("--loss", metavar="slow|pods", help="How the bottleneck loses capacity.")
+    ] = "slow",
+    lasts: Annotated[str, typer.Option("--lasts", help="How long the losses of the map last.")] = "10m",
+    check: Annotated[
+        int, typer.Option("--check", min=0, help="Cells near the borders to check request by request (slow).")
+    ] = 0,
+    workers: WorkerCount = None,
+    out: Out = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Show at which load and loss each design collapses and stays down, and what helps most."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.stability import show_stability
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of(architecture, workers=workers, out=out)
+    output_choice = OutputChoice.of(output, quiet=quiet, report=report)
+    show_stability(scenario, choice, output_choice, loss=loss, lasts=lasts, check=check)
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files; each is checked alone.")],
     overlay: Overlays = None,

@@ -181,7 +181,7 @@ class Group:
         self._throttling = None if spec.throttle is None else Throttling(spec.throttle)
         self._deadlines = TimerLine(env, spec.deadline, self._late)
         n_bins = max(1, math.ceil((horizon_s - env.now) / BIN_S - 1e-9))
-        self.bin_offered, self.bin_good = [0] * n_bins, [0] * n_bins
+        self.bin_offered, self.bin_good, self.bin_first_good = [0] * n_bins, [0] * n_bins, [0] * n_bins
         self.offered = self.good = self.first_good = self.failed = self.open = 0
         self.arrived = self.attempts = self.throttled = self.by_provider = self.ended_well = self.ended_badly = 0
 
@@ -279,9 +279,12 @@ class Group:
             self._throttling.accepted(self.env.now)
         if self._counts(job.arrived_at_s):
             self.open -= 1
+            place = int((job.arrived_at_s - self._start_s) / BIN_S)
             self.good += 1
-            self.first_good += job.number == 1
-            self.bin_good[int((job.arrived_at_s - self._start_s) / BIN_S)] += 1
+            self.bin_good[place] += 1
+            if job.number == 1:
+                self.first_good += 1
+                self.bin_first_good[place] += 1
 
     def _counts(self, arrived_at_s: float) -> bool:
         return self._start_s <= arrived_at_s < self._horizon_s

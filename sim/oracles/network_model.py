@@ -246,6 +246,7 @@ class Network:
             edges=edges,
             bin_offered={name: np.array(g.bin_offered, dtype=np.int64) for name, g in self.groups.items()},
             bin_good={name: np.array(g.bin_good, dtype=np.int64) for name, g in self.groups.items()},
+            bin_first_good={name: np.array(g.bin_first_good, dtype=np.int64) for name, g in self.groups.items()},
             curves=sampler.curves(),
             oom_kills=tuple((at_s, pod) for at_s, pod, reason in kills if reason == "oom"),
             liveness_kills=tuple((at_s, pod) for at_s, pod, reason in kills if reason == "liveness"),

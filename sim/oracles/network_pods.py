@@ -9,7 +9,7 @@ Where the semantics leave a choice, this is what real systems do:
 
 - shedding (`shed_above`) is a concurrency limit of each pod, an equal part of the stated one;
 - a pod whose bounds are made smaller keeps what is inside and takes nothing more until it fits;
-- a pod taken away by the autoscaler gets no more requests and goes when it is empty;
+- a pod taken away by the autoscaler gets no more requests and goes when it is empty, or after `GRACE_S`;
 - a pod counts as listed from ready to death (plus `endpoint_lag`), and readiness takes it off the list meanwhile;
 - the leak is met at the instant at which it meets the limit, not at the next arrival.
 """
@@ -31,6 +31,8 @@ from sim.oracles.network_jobs import OUTSIDE, WAITING, WORKING, Calls, Job, Pod,
 from sim.oracles.network_kit import after, stream, unit_work
 from sim.scenario.schema import Service
 
+GRACE_S = 30.0
+"""Longest time that a pod taken away works off what it has (terminationGracePeriodSeconds of Kubernetes)."""
 _SHORTEST_S = 1e-3
 """No pod starts faster: one that dies of its first request would cycle without time passing."""
 
@@ -342,6 +344,13 @@ class Pool:
         pod.is_draining = True
         self.list_pod(pod, False)
         if not pod.ready or not pod.n_inside:
+            self._gone(pod)
+        else:
+            after(self.env, GRACE_S, self._on_grace_over, (pod, pod.generation))
+
+    def _on_grace_over(self, event: Any) -> None:
+        pod, generation = event.value
+        if pod.generation == generation and pod.is_draining:
             self._gone(pod)
 
     def _gone(self, pod: Pod) -> None:

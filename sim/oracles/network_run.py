@@ -74,7 +74,9 @@ class NetworkStart:
     pods : mapping
         By pod name. A pod that is not named is ready and empty if it is placed, else absent.
     retrying : mapping
-        By population: clients that wait to send attempt 2, 3, ...
+        By population: clients that will send attempt 2, 3, ... (their last one has failed or will).
+    retry_within_s : mapping
+        By population: they do so spread evenly over this time, s. Default: the backoff.
     shares : mapping
         By population and region: share of the clients that go there now.
     breakers : mapping
@@ -84,6 +86,7 @@ class NetworkStart:
     at_s: float = 0.0
     pods: Mapping[str, PodStart] = field(default_factory=dict)
     retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    retry_within_s: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
@@ -208,8 +211,9 @@ class RequestRun:
         Totals by pool `region/service`.
     edges : mapping
         Totals by (region, caller, callee).
-    bin_offered, bin_good : mapping of ndarray of int, shape (n,)
-        By population: requests by time of arrival in bins of `BIN_S` from the start, and those that ended good.
+    bin_offered, bin_good, bin_first_good : mapping of ndarray of int, shape (n,)
+        By population: requests by time of arrival in bins of `BIN_S` from the start, those of them that ended good,
+        and those that did with the first attempt.
     curves : Curves
         Samples.
     oom_kills, liveness_kills : tuple of (float, str)
@@ -223,6 +227,7 @@ class RequestRun:
     edges: Mapping[tuple[str, str, str], EdgeTotals]
     bin_offered: Mapping[str, NDArray[np.int64]]
     bin_good: Mapping[str, NDArray[np.int64]]
+    bin_first_good: Mapping[str, NDArray[np.int64]]
     curves: Curves
     oom_kills: tuple[tuple[float, str], ...]
     liveness_kills: tuple[tuple[float, str], ...]

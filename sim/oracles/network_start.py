@@ -54,7 +54,7 @@ def begin(network: Network, start: NetworkStart, rng: np.random.Generator) -> No
                         group.adopt(job)
         for index, n in enumerate(start.retrying.get(name, ())):
             for _ in range(n):
-                group.resume(index + 2, group.spec.backoff)
+                group.resume(index + 2, start.retry_within_s.get(name, group.spec.backoff))
     for key, open_s in start.breakers.items():
         breaker = network.edges[key].breaker
         assert breaker is not None, f"no breaker: {key}"

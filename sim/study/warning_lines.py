@@ -1,11 +1,21 @@
 """The lines that stand first in every report: what explains most collapses, doubts, and what is not known well."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from sim.estimate import Estimate, ratio_interval
 from sim.scenario.document import Experiment
 from sim.scenario.schema import Scenario
-from sim.study.margins import HotPod, QueueFit, hot_pod_after_loss, hot_pod_today, moves_load, queue_fits
+from sim.study.margins import (
+    HotPod,
+    QueueFit,
+    Zone,
+    hot_pod_after_loss,
+    hot_pod_today,
+    moves_load,
+    queue_fits,
+    untrusted_zones,
+)
 from sim.study.summary import Summary
 from sim.study.tables import Tables, rows_of
 from sim.units import format_memory
@@ -18,15 +28,21 @@ NARROW = 0.1
 
 
 def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> list[str]:
-    """Queue bounds, hottest pod, common causes; then the scenario's doubts; then estimates with few events."""
-    names = list(summary.estimates)
-    scenarios = {name: experiment.scenarios[name] for name in names}
+    """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
+    estimates with few events.
+    """
+    queues, hot_pods, *doubts = scenario_lines(experiment, list(summary.estimates))
+    return [queues, hot_pods, common_cause_line(tables, summary), *doubts, *few_event_lines(summary.estimates)]
+
+
+def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
+    """What is known of the named architectures without a single trial, the two most important lines first."""
+    scenarios = {name: experiment.scenarios[name] for name in architectures}
     return [
         queue_line(scenarios),
         hot_pod_line(scenarios),
-        common_cause_line(tables, summary),
+        *zone_lines(scenarios),
         *(str(issue) for issue in experiment.warnings),
-        *few_event_lines(summary.estimates),
     ]
 
 
@@ -79,8 +95,37 @@ def _hot_pod_text(scenario: Scenario) -> str:
 
 
 def _utilisation_text(pod: HotPod) -> str:
-    where = f"{pod.service} in {pod.region}"
-    return f"{pod.utilisation:.2f} ({where}), {pod.utilisation_with_retries:.2f} if all attempts fail and are repeated"
+    where, other = f"{pod.service} in {pod.region}", f"{pod.service_with_retries} in {pod.region_with_retries}"
+    repeated = _number(pod.utilisation_with_retries) + (f" ({other})" if other != where else "")
+    text = f"{_number(pod.utilisation)} ({where}), {repeated} if all attempts fail and are repeated"
+    if pod.circle:
+        circle = " -> ".join((*pod.circle, pod.circle[0]))
+        text += f"; the circle of calls {circle} feeds itself" + (
+            " once calls fail" if math.isfinite(pod.utilisation) else ""
+        )
+    return text
+
+
+def _number(utilisation: float) -> str:
+    return f"{utilisation:.2f}" if math.isfinite(utilisation) else "without bound"
+
+
+def zone_lines(scenarios: Mapping[str, Scenario]) -> list[str]:
+    """Where the result rests on mean rates although chance decides there, one line per reason."""
+    found: dict[Zone, list[str]] = {}
+    for name, scenario in scenarios.items():
+        for zone in untrusted_zones(scenario):
+            found.setdefault(zone, []).append(name)
+    lines = []
+    for reason in dict.fromkeys(zone.reason for zone in found):
+        texts = [
+            f"{zone.text}{'' if len(names) == len(scenarios) else f' in {_listed(names)}'}"
+            for zone, names in found.items()
+            if zone.reason is reason
+        ]
+        shown = "; ".join(texts[:MOST_NAMED]) + (f"; and {len(texts) - MOST_NAMED} more" * (len(texts) > MOST_NAMED))
+        lines.append(f"Mean rates may not be trusted: {shown}. {reason.value}")
+    return lines
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:

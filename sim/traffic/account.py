@@ -36,7 +36,8 @@ def settle(step_s: float, state: Floats, work: Floats, net: Network) -> None:
     for g in range(counts[N_GROUPS]):
         first, total = counts[AT_ORBIT] + g * counts[N_STAGES], counts[AT_TOTALS] + g * N_TOTALS
         before, after = rate[total : total + N_TOTALS], guess_rate[total : total + N_TOTALS]
-        new[total : total + N_TOTALS] = state[total : total + N_TOTALS]
+        for k in range(total, total + N_TOTALS):
+            new[k] = state[k]
         n_retries, again = int(net.groups[g, GROUP_ATTEMPTS]) - 1, net.groups[g, GROUP_RETRY_SHARE]
         # Attempts of one number: per second at both ends, and in all.
         head, tail = before[BOOK_DEMAND], after[BOOK_DEMAND]

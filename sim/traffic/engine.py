@@ -4,8 +4,10 @@ Every action takes effect at `now_s`. It knows pods, pools and shares, but not w
 """
 
 import copy
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -25,6 +27,23 @@ _STEP_START_S = 0.05
 _TRACE_ROWS = 4096
 _HIGHEST_LEVEL = 1.0 - 1e-6
 """A share that should be all of it counts as all of it from here on: rounding alone keeps it below 1."""
+
+
+Journal = Callable[[str, tuple[Any, ...], dict[str, Any]], None]
+"""Told of every action of the control plane when it is done: its name and its arguments."""
+_P = ParamSpec("_P")
+
+
+def action(method: "Callable[Concatenate[Traffic, _P], None]") -> "Callable[Concatenate[Traffic, _P], None]":
+    """Tell the journal, if there is one, of every call."""
+
+    @wraps(method)
+    def noted(self: "Traffic", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        method(self, *args, **kwargs)
+        if self.journal is not None:
+            self.journal(method.__name__, args, kwargs)
+
+    return noted
 
 
 class Traffic:
@@ -70,6 +89,7 @@ class Traffic:
         self._requests: RequestGear | None = None
         self._hot_guards = [self.add_guard(GUARD_HOT, i, self._chooser.noise.above_share) for i in self._chooser.pools]
         self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self.journal: Journal | None = None
         self.shifts: list[tuple[Shift, float]] = []
         """Shifts that nobody took note of yet: why, and the single requests simulated in the window that ended."""
 
@@ -120,6 +140,11 @@ class Traffic:
             self._requests = None
 
     @property
+    def plays_requests(self) -> bool:
+        """Whether single requests are simulated now."""
+        return self._requests is not None
+
+    @property
     def n_single_requests(self) -> int:
         """Attempts and calls simulated one by one so far."""
         return self._chooser.spent + (0 if self._requests is None else self._requests.n_sent)
@@ -131,7 +156,8 @@ class Traffic:
         n_sent = 0.0
         if self._requests is None:
             plane = Plane(self.names, self.layout, self.net, self.state)
-            self._requests = RequestGear(plane, self._clock, self._chooser.begin())
+            success = float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
+            self._requests = RequestGear(plane, self._clock, self._chooser.begin(self.now_s, success))
         else:
             n_sent = float(self._requests.n_sent)
             self._chooser.spent += self._requests.n_sent
@@ -148,14 +174,18 @@ class Traffic:
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
-        self._chooser.disturbed()
         if self._requests is not None:
             self._requests.touched(self.net)
-        elif self._chooser.may_begin():
+
+    def disturbed(self) -> None:
+        """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
+        self._chooser.disturbed()
+        if self._requests is None and self._chooser.may_begin():
             self._guards[self._hot_guards, GUARD_BELOW] = 1.0
 
     # -- pods -----------------------------------------------------------------------------------------
 
+    @action
     def start_pod(self, pod: int, *, oom_level: float) -> None:
         """The pod serves from now on, empty."""
         self._empty(pod)
@@ -163,6 +193,7 @@ class Traffic:
         self.net.pods[pod, POD_OOM_LEVEL] = oom_level
         self.touched()
 
+    @action
     def stop_pod(self, pod: int) -> None:
         """The pod is gone, and with it every request inside: goodput booked for them is taken back.
 
@@ -180,6 +211,7 @@ class Traffic:
         self._empty(pod)
         self.touched()
 
+    @action
     def set_listed(self, pod: int, listed: bool) -> None:
         """Whether the pod gets its share of the requests: a ready one that is not listed works off what it has, a dead
         one that is listed rejects them all.
@@ -242,6 +274,7 @@ class Traffic:
         """Whether the pod gets its share of the requests."""
         return bool(self.net.pods[pod, POD_LISTED])
 
+    @action
     def set_memory(self, pod: int, *, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> None:
         """Memory of a pod apart from its requests: used now, and growing from now on."""
         row = self.net.pods[pod]
@@ -249,11 +282,13 @@ class Traffic:
         row[POD_ROOM_AT_S], row[POD_ROOM_LOSS] = self.now_s, growth_mib_per_s
         self.touched()
 
+    @action
     def set_per_request(self, pod: int, per_request_mib: float) -> None:
         """Memory of one request inside."""
         self.net.pods[pod, POD_PER_REQUEST_MIB] = per_request_mib
         self.touched()
 
+    @action
     def set_condition(self, pod: int, *, slow: float, error_share: float) -> None:
         """Own service time times `slow`; share of its requests that fail at once."""
         self.net.pods[pod, [POD_SLOW, POD_ERROR_SHARE]] = slow, error_share
@@ -261,16 +296,21 @@ class Traffic:
 
     # -- pools, edges, groups -------------------------------------------------------------------------
 
+    @action
     def set_reachable(self, pool: int, reachable: bool) -> None:
         """Whether users reach the pool."""
         self.net.pools[pool, POOL_REACHABLE] = float(reachable)
         self.touched()
+        self.disturbed()
 
+    @action
     def set_edge_reachable(self, edge: int, reachable: bool) -> None:
         """Whether calls of this edge arrive."""
         self.net.edges[edge, EDGE_REACHABLE] = float(reachable)
         self.touched()
+        self.disturbed()
 
+    @action
     def set_breaker(self, edge: int, *, gate: float, success: float | None = None) -> None:
         """Share of calls let through, and (to start an observation) the averaged success share."""
         self.net.edges[edge, EDGE_GATE] = gate
@@ -278,6 +318,7 @@ class Traffic:
             self.state[self.layout.breaker + edge] = success
         self.touched()
 
+    @action
     def set_attempts(self, edges: Floats, groups: Floats) -> None:
         """Attempts of each call and of each group (retries disabled: 1); who waits for one too many gives up."""
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
@@ -286,7 +327,9 @@ class Traffic:
             self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
             given_up[:] = 0.0
         self.touched()
+        self.disturbed()
 
+    @action
     def set_tables(self, pods: range, table: Floats) -> None:
         """Other slots and queue bound for these pods (load shedding by hand)."""
         self.net = self.net._replace(tables=np.concatenate([self.net.tables, table[None]]))
@@ -298,22 +341,29 @@ class Traffic:
         if self._requests is not None:
             self._requests.shed(pods, self.net)
         self.touched()
+        self.disturbed()
 
+    @action
     def set_demand_factor(self, group: int, factor: float) -> None:
         """Demand of the group times this."""
         self.net.groups[group, GROUP_FACTOR] = factor
         self.touched()
+        self.disturbed()
 
+    @action
     def set_provider(self, group: int, *, ok_share: float, quota_per_s: float) -> None:
         """Share of the provider's accepted answers that are in time (0 while it is down), and what it accepts."""
         self.net.groups[group, [GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]] = ok_share, quota_per_s
         self.touched()
+        self.disturbed()
 
+    @action
     def set_targets(self, group: int, shares: list[float]) -> None:
         """Where the controllers want the load of the group, by region."""
         assert abs(sum(shares) - 1.0) < 1e-9
         self.net.routes[group, :, ROUTE_TARGET] = shares
         self.touched()
+        self.disturbed()
 
     def breaker_success(self, edge: int) -> float:
         """Averaged success share of a call that has a breaker."""

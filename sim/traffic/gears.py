@@ -3,6 +3,7 @@
 It knows when to shift and why; `handover` knows how, `requests` and `kernel` run the gears.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,9 +18,10 @@ _CALM_S = 120.0
 """So long the hottest pod must have been well below the level before mean rates take over again ..."""
 _CALM_SHARE = 0.9
 """... which is this share of the level that started the window."""
-_SETTLED_S = 600.0
-"""A collapse in which nothing changed for so long is certain: its escape by chance is out of reach, mean rates do."""
+_SETTLED_S = 900.0
+"""A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
+_LONG_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,13 @@ class Chooser:
         """Requests simulated in earlier windows."""
         self._calm_since_s = np.inf
         self._collapsed_since_s = np.inf
+        self._long_success = 1.0
+        self._looked_at_s = 0.0
 
-    def begin(self) -> int:
-        """A window begins: its seed."""
+    def begin(self, now_s: float, success: float) -> int:
+        """A window begins with this success of the worst population: its seed."""
         self.n_windows += 1
+        self._long_success, self._looked_at_s = success, now_s
         self._calm_since_s = self._collapsed_since_s = np.inf
         return self.noise.seed_of(self.n_windows - 1)
 
@@ -99,7 +104,7 @@ class Chooser:
         return self.noise.mode == "always" or self.spent < self.noise.most_requests
 
     def disturbed(self) -> None:
-        """The control plane changed something: nothing is settled any more."""
+        """Faults, people or controllers changed something: nothing is settled any more."""
         self._collapsed_since_s = np.inf
 
     def wants_rates(self, now_s: float, hottest: float, success: float, n_sent: int) -> Shift | None:
@@ -124,7 +129,11 @@ class Chooser:
         self._calm_since_s = min(self._calm_since_s, now_s) if calm else np.inf
         if now_s - self._calm_since_s >= _CALM_S:
             return Shift.CALM
-        collapsed = hottest >= self.noise.above_share and success < _COLLAPSED_SUCCESS
+        # Pods of a crash loop serve for moments: what counts is the success over several minutes.
+        passed_s = now_s - self._looked_at_s
+        self._long_success += (success - self._long_success) * -math.expm1(-passed_s / _LONG_S)
+        self._looked_at_s = now_s
+        collapsed = self._long_success < _COLLAPSED_SUCCESS
         self._collapsed_since_s = min(self._collapsed_since_s, now_s) if collapsed else np.inf
         if now_s - self._collapsed_since_s >= _SETTLED_S:
             return Shift.SETTLED

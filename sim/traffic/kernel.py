@@ -41,7 +41,7 @@ def clamp(state: Floats, net: Network) -> None:
     for i in range(n_pools):
         state[hold0 + i] = max(state[hold0 + i], 1e-6)
         state[quality0 + i] = min(max(state[quality0 + i], 0.0), 1.0)
-    for k in range(counts[AT_ORBIT], counts[AT_TOTALS]):
+    for k in range(counts[AT_THROTTLE], counts[AT_TOTALS]):
         state[k] = max(state[k], 0.0)
 
 
@@ -279,10 +279,8 @@ def advance(
         step_s = min(step_s, clock[CLOCK_STEP_MAX])
         length_s, value, code, index = locate(now_s, trial_s, value, state, work, guards, tolerance, net)
         now_s = end_s if to_end and length_s == trial_s else now_s + length_s
-        state[:] = new
-        rate[:] = work[3]
-        slope[:] = work[4]
-        work[6] = work[7]
+        for k in range(state.size):
+            state[k], rate[k], slope[k], work[6, k] = new[k], work[3, k], work[4, k], work[7, k]
         clock[CLOCK_N_STEPS] += 1.0
         happened = value > 0.0
         tracing = math.isfinite(clock[CLOCK_TRACE_EVERY])

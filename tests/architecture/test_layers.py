@@ -101,7 +101,9 @@ def strays(module: str, source: str) -> list[str]:
 
 
 def meetings(module: str, source: str) -> set[str]:
-    """Layers that a module imports although oracle and engine are to judge each other."""
+    """Layers that a module imports although oracle and engine are to judge each other; commands show both."""
+    if layer_of(module) == "commands":
+        return set()
     imported = {layer_of(name) for name in own_imports(module, source)}
     return imported & ENGINE if layer_of(module) == "oracles" else imported & {"oracles"}
 

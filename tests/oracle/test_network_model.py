@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ def _queue(rate: float, slots: int, queue: int, *, horizon_s: float = 2000.0, **
     return one_pool(1, horizon_s, service=pod, populations={U: crowd})
 
 
-def _runs(scenario: Scenario, n: int = 10, *, script: Script = NO_FAULTS, **fields: Any) -> list[RequestRun]:
+def _runs(scenario: Scenario, n: int = 8, *, script: Script = NO_FAULTS, **fields: Any) -> list[RequestRun]:
     given: dict[str, Any] = {"settle_s": 0.0, **fields}
     return [run_requests(scenario, rng=np.random.default_rng([11, k]), script=script, **given) for k in range(n)]
 
@@ -73,7 +74,7 @@ PALM = erlang_a(10, 12.0, 1.0, 0.5)
 UNBOUND = 1_000_000
 QUEUES = {
     "M/M/1 inside": Case(_queue(0.8, 1, UNBOUND, horizon_s=8000.0), _inside, 0.8 / (1 - 0.8), 0.8),
-    "M/M/c waiting": Case(_queue(8.0, 10, UNBOUND), _waiting, 8.0 * mmc_wait(10, 8.0, 1.0), 0.6),
+    "M/M/c waiting": Case(_queue(8.0, 10, UNBOUND, horizon_s=6000.0), _waiting, 8.0 * mmc_wait(10, 8.0, 1.0), 0.4),
     "M/M/c share that waits": Case(_queue(8.0, 10, UNBOUND), _queued, erlang_c(10, 8.0), 0.04),
     "M/M/c/K blocked": Case(_queue(12.0, 10, 5), _blocked, FULL.blocked, 0.01),
     "M/M/c/K inside": Case(_queue(12.0, 10, 5), _inside, FULL.in_system, 0.2),
@@ -89,7 +90,7 @@ QUEUES = {
         _queue(0.7, 1, UNBOUND, horizon_s=6000.0, work_spread=0.5), _inside, 0.7 + 0.49 * 1.25 / (2 * 0.3), 0.3
     ),
     "M/G/1 inside, lognormal work": Case(
-        _queue(0.5, 1, UNBOUND, horizon_s=12000.0, work_spread=1.5), _inside, 0.5 + 0.25 * 3.25 / (2 * 0.5), 0.2
+        _queue(0.5, 1, UNBOUND, horizon_s=12000.0, work_spread=1.5), _inside, 0.5 + 0.25 * 3.25 / (2 * 0.5), 0.3
     ),
     "Erlang-A waiting": Case(_queue(12.0, 10, UNBOUND, patience=2.0), _waiting, PALM.waiting, 0.4),
     "Erlang-A share that leaves": Case(
@@ -122,14 +123,14 @@ def test_exact_queues_are_met(name: str) -> None:
     [
         ("M/M/c/K blocked", _queue(12.0, 10, 4)),
         ("Erlang loss, lognormal work", _queue(8.0, 10, 1, work_spread=2.0)),
-        ("M/D/1 inside", _queue(0.7, 1, UNBOUND, horizon_s=6000.0, work_spread=0.7)),
+        ("M/D/1 inside", _queue(0.7, 1, UNBOUND, horizon_s=6000.0, work_spread=1.0)),
         ("Erlang-A share that leaves", _queue(12.0, 10, UNBOUND, patience=3.0)),
         ("M/M/1 in time", _queue(0.5, 1, UNBOUND, horizon_s=4000.0, users={"deadline": 2.6})),
     ],
 )
 def test_a_broken_queue_fails(name: str, broken: Scenario) -> None:
     case = QUEUES[name]._replace(scenario=broken)
-    refute(_compare(case), 2.0 * case.half_width)
+    refute(_compare(case), 3.0 * case.half_width)
 
 
 # --- retrials (truth C13)
@@ -229,7 +230,7 @@ def _tandem(c: int, *, handoff: bool = True) -> Scenario:
         "second": service(work=0.25, slots=1, queue=c - 1),
     }  # fmt: skip
     crowd = {U: users(requests=4.0 * c, deadline=FAR_S)}
-    return several(services, {"s": 1, "phase2": 1, "second": 1}, 3000.0, populations=crowd)
+    return several(services, {"s": 1, "phase2": 1, "second": 1}, 9000.0 / c, populations=crowd)
 
 
 def _in_both(run: RequestRun) -> float:
@@ -238,7 +239,7 @@ def _in_both(run: RequestRun) -> float:
 
 @pytest.mark.parametrize(("c", "exact"), [(5, 5.679249959967679), (15, 15.798592927169762)])
 def test_tandem_with_blocking_is_met(c: int, exact: float) -> None:
-    check(_compare(Case(_tandem(c), _in_both, exact, 0.06)), 0.06)
+    check(_compare(Case(_tandem(c), _in_both, exact, 0.08)), 0.08)
 
 
 def test_a_tandem_that_holds_its_slot_to_the_end_fails() -> None:
@@ -335,17 +336,20 @@ MEASURES: dict[str, Callable[[RequestRun], float]] = {
     "availability": lambda run: run.populations[U].good / run.populations[U].offered,
     "in_flight_mean": _inside,
     "first_oom_s": lambda run: run.oom_kills[0][0],
-    "oom_kills": lambda run: float(len(run.oom_kills)),
 }
+
+
+@cache
+def _one_pool_runs(name: str, n: int) -> tuple[RequestRun, ...]:
+    parameters = CASES[name]["parameters"]
+    window_start_s = parameters["window_start_s"]
+    script = _slowdowns(parameters)
+    return tuple(_runs(_one_pool(parameters), n, script=script, settle_s=None, window_start_s=window_start_s))
 
 
 def _against_one_pool(name: str, of: str, measure: str, n: int) -> float:
     """z of the difference between the network model on one case and the figures stored for another (or the same)."""
-    parameters = CASES[name]["parameters"]
-    runs = _runs(
-        _one_pool(parameters), n, script=_slowdowns(parameters), settle_s=None,
-        window_start_s=parameters["window_start_s"],
-    )  # fmt: skip
+    runs = _one_pool_runs(name, n)
     values = np.array([MEASURES[measure](run) for run in runs])
     stored = CASES[of]["request_model"][measure]
     error = math.hypot(values.std(ddof=1) / math.sqrt(n), stored["sd"] / math.sqrt(stored["n"]))
@@ -358,7 +362,6 @@ def _against_one_pool(name: str, of: str, measure: str, n: int) -> float:
         ("A", "in_flight_mean"),
         ("B", "first_oom_s"),
         ("B", "availability"),
-        ("B", "oom_kills"),
         ("C", "first_oom_s"),
         ("C", "availability"),
         ("D", "availability"),
@@ -370,8 +373,15 @@ def _against_one_pool(name: str, of: str, measure: str, n: int) -> float:
     ],
 )
 def test_one_pool_cases_are_those_of_the_one_pool_model(name: str, measure: str) -> None:
-    assert abs(_against_one_pool(name, name, measure, 5)) <= 4
+    assert abs(_against_one_pool(name, name, measure, 4)) <= 4
+
+
+def test_a_crash_loop_kills_as_often_as_in_the_one_pool_model() -> None:
+    # Nothing is left to chance in how often: each kill is followed by the same growing waits.
+    stored = CASES["B"]["request_model"]["oom_kills"]
+    assert stored["sd"] == 0.0
+    assert {len(run.oom_kills) for run in _one_pool_runs("B", 4)} == {round(stored["mean"])}
 
 
 def test_the_comparison_of_one_pool_cases_can_fail() -> None:
-    assert abs(_against_one_pool("B", "C", "first_oom_s", 5)) > 4
+    assert abs(_against_one_pool("B", "C", "first_oom_s", 4)) > 4

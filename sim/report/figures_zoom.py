@@ -1,0 +1,265 @@
+"""Figures of a zoom: the engine's curve as a line over the band of the request-level runs, and the page around them."""
+
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from sim.oracles.network_run import BIN_S
+from sim.report.html import render
+from sim.report.inputs import Floats
+from sim.report.page import Page, Section
+from sim.report.panel import Panel, Table
+from sim.report.style import BLUE, GREY, VERMILLION, Look, safe, style
+from sim.report.zoom import Zoom, length_text, verdict
+
+POOLS_MAX: Final = 8
+"""Pools drawn, those with most requests inside; the table has all."""
+LANE_PX: Final = 150
+GAP_PX: Final = 46
+ROWS_MAX: Final = 400
+ENGINE: Final = Look(BLUE, "solid", "circle", "")
+REQUESTS: Final = Look(VERMILLION, "dot", "square", "")
+HOW_TO_READ: Final = (
+    "Line: the engine. Band: smallest to largest of the request-level runs, with their mean as a dotted line; rates "
+    "and shares are those of 10 s."
+)
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """One quantity over time."""
+
+    title: str
+    engine_s: Floats
+    engine: Floats
+    runs_s: Floats
+    runs: Floats
+    """(n_seeds, n) values."""
+    is_share: bool = False
+    limit: Floats | None = None
+    """The engine's memory limit."""
+    held: bool = False
+    """Changes in steps."""
+
+
+def build_zoom_report(zoom: Zoom) -> str:
+    """The comparison of one window as one self-contained HTML document."""
+    return render(page_of_zoom(zoom))
+
+
+def page_of_zoom(zoom: Zoom) -> Page:
+    """All of it."""
+    table = comparison_table(zoom)
+    panels = zoom_panels(zoom)
+    left_out = len([p for p in zoom.record.pools if any(run.pools[p].offered for run in zoom.runs)]) - len(panels) + 1
+    lines = (f"Pools with fewer requests inside are in the table only ({left_out}).",) if left_out > 0 else ()
+    sections = (
+        Section("figures", "In numbers", lines=(verdict(zoom), ABOUT_THE_TABLE), tables=(table,)),
+        Section("curves", "Over time", panels=panels, lines=lines),
+        Section("method", "How it was compared", lines=METHOD),
+    )
+    facts = (
+        ("Design", zoom.record.architecture),
+        ("Trial", str(zoom.record.trial)),
+        ("Seed", str(zoom.record.seed)),
+        ("Window", f"{length_text(zoom)} from {zoom.span.split(' to ')[0]} UTC"),
+        ("Request-level runs", str(len(zoom.runs))),
+        ("Requests played one by one", f"{_n_played(zoom):,}"),
+    )
+    return Page(
+        zoom.title,
+        "a window of one trial, request by request",
+        facts,
+        (),
+        (),
+        sections,
+        "Made by Regionfall. Both start from the same state and meet the same faults and actions.",
+    )
+
+
+ABOUT_THE_TABLE: Final = (
+    "The last column is the engine minus the mean of the request-level runs, in standard errors of that mean. The "
+    "engine plays one history of the pods that die of chance; the request-level runs play one each."
+)
+METHOD: Final = (
+    "The engine plays the trial to the begin of the window. Its state there is handed over in whole requests: those "
+    "inside each pod, the clients that wait to try again, the shares of the regions, breakers, memory and age of the "
+    "pods.",
+    "From then on a model of every single request (SimPy, written apart from the engine) plays the same window once "
+    "per seed. Faults, repairs, what people and failover controllers did, and the demand are those of the trial. OOM "
+    "kills, restarts after them, probes, autoscaling and breakers happen in each model by itself.",
+    "Requests that were inside at the begin are worked on but not counted. What arrived before the end is followed "
+    "until it has ended.",
+)
+
+
+def _n_played(zoom: Zoom) -> int:
+    attempts = sum(totals.attempts for run in zoom.runs for totals in run.populations.values())
+    return attempts + sum(edge.attempts for run in zoom.runs for edge in run.edges.values())
+
+
+def comparison_table(zoom: Zoom) -> Table:
+    """Engine beside request by request."""
+    rows = tuple(
+        (f.label, f.engine_text, f.requests_text, f.difference_text, "yes" if f.agrees else "no") for f in zoom.figures
+    )
+    columns = ("", "Engine", "Request by request, mean ± SE", "Difference in SE", "Agree")
+    return Table("The window in numbers", columns, rows)
+
+
+def zoom_panels(zoom: Zoom) -> tuple[Panel, ...]:
+    """What users see, then pool by pool."""
+    panels = [_panel(zoom, "users", _users_title(zoom), _user_lanes(zoom))]
+    inside = {pool: np.mean([run.pools[pool].inside_mean for run in zoom.runs]) for pool in zoom.record.pools}
+    used = [pool for pool in zoom.record.pools if any(run.pools[pool].offered for run in zoom.runs)]
+    drawn = sorted(used, key=lambda pool: -float(inside[pool]))[:POOLS_MAX]
+    for i, pool in enumerate(zoom.record.pools):
+        if pool in drawn:
+            panels.append(_panel(zoom, f"pool-{i}", _pool_title(zoom, pool), _pool_lanes(zoom, i, pool)))
+    return tuple(panels)
+
+
+def _users_title(zoom: Zoom) -> str:
+    parts = [
+        f"{f.label}: {f.engine_text} by the engine, {f.requests_text} request by request"
+        for f in zoom.figures
+        if f.key.startswith("availability ")
+    ]
+    text = "; ".join(parts) or "nobody came"
+    return text[0].upper() + text[1:]
+
+
+def _pool_title(zoom: Zoom, pool: str) -> str:
+    found = [f for f in zoom.figures if f.key == f"in_flight {pool}"]
+    if not found:
+        return f"{pool}: never ready"
+    return f"{pool}: in flight {found[0].engine_text} by the engine, {found[0].requests_text} request by request"
+
+
+def _user_lanes(zoom: Zoom) -> list[_Lane]:
+    trace, shown = zoom.trace, zoom.shown
+    at_s, many = trace.at_s[shown], len(zoom.record.populations) > 1
+    lanes = []
+    for g, name in enumerate(zoom.record.populations):
+        of = f", {name}" if many else ""
+        offered = np.array([run.bin_offered[name] for run in zoom.runs], dtype=float)
+        first = np.array([run.bin_first_good[name] for run in zoom.runs], dtype=float)
+        share: Floats = np.divide(first, offered, out=np.full_like(offered, np.nan), where=offered > 0.0)
+        bins_s = zoom.from_s + BIN_S * (np.arange(offered.shape[1], dtype=np.float64) + 0.5)
+        lanes.append(
+            _Lane(f"success of first attempts{of}", at_s, trace.success[shown, g], bins_s, share, is_share=True)
+        )
+        times_s, sent = _of_runs(zoom, lambda run, n=name: run.curves.attempts_per_s[n])
+        lanes.append(
+            _Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[shown, g], times_s - 0.5 * BIN_S, sent)
+        )
+    return lanes
+
+
+def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
+    trace, shown = zoom.trace, zoom.shown
+    at_s = trace.at_s[shown]
+    times_s, inside = _of_runs(zoom, lambda run: run.curves.in_flight[pool])
+    _, ready = _of_runs(zoom, lambda run: run.curves.ready[pool])
+    lanes = [
+        _Lane("requests inside", at_s, trace.in_flight[shown, index], times_s, inside),
+        _Lane("ready pods", at_s, trace.ready[shown, index], times_s, ready, held=True),
+    ]
+    if zoom.scenario.services[pool.partition("/")[2]].memory is not None:
+        _, memory = _of_runs(zoom, lambda run: run.curves.memory_mib[pool])
+        limit = np.where(trace.memory_limit_mib[shown, index] > 0.0, trace.memory_limit_mib[shown, index], np.nan)
+        mean = np.where(trace.ready[shown, index] > 0.0, trace.memory_mib[shown, index], np.nan)
+        lanes.append(_Lane("memory of the fullest pod (MiB)", at_s, mean, times_s, memory, limit=limit))
+    return lanes
+
+
+def _of_runs(zoom: Zoom, curve: Any) -> tuple[Floats, Floats]:
+    """Times, and one row per seed."""
+    times_s = zoom.runs[0].curves.times_s
+    return times_s, np.array([curve(run) for run in zoom.runs])
+
+
+def _panel(zoom: Zoom, key: str, title: str, lanes: list[_Lane]) -> Panel:
+    height = len(lanes) * (LANE_PX + GAP_PX) + 70
+    figure = make_subplots(
+        rows=len(lanes),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=GAP_PX / height,
+        subplot_titles=[safe(lane.title) for lane in lanes],
+    )
+    style(figure, height, hovermode="x unified", legend={"orientation": "h", "x": 0, "y": 1.0 + 34 / height})
+    for annotation in figure.layout.annotations:
+        annotation.update(x=0, xanchor="left", font={"size": 13})
+    for row, lane in enumerate(lanes, start=1):
+        _draw(figure, zoom, lane, row)
+    span = [_moment(zoom, zoom.from_s), _moment(zoom, zoom.to_s)]
+    figure.update_xaxes(range=span, showticklabels=True)
+    figure.update_xaxes(title={"text": "time (UTC)"}, row=len(lanes), col=1)
+    figure.update_layout(margin={"t": 64})
+    summary = f"{title}. Curves over time of {', '.join(lane.title for lane in lanes)}."
+    return Panel(f"zoom-{key}", title, summary, figure, _lane_table(zoom, lanes, title), (HOW_TO_READ,))
+
+
+def _moment(zoom: Zoom, at_s: float) -> Any:
+    return (zoom.record.start + timedelta(seconds=float(at_s))).astimezone(UTC).replace(tzinfo=None)
+
+
+def _draw(figure: go.Figure, zoom: Zoom, lane: _Lane, row: int) -> None:
+    times = [_moment(zoom, at_s) for at_s in lane.runs_s]
+    with np.errstate(all="ignore"):
+        known = ~np.all(np.isnan(lane.runs), axis=0)
+    low, high, mean = (np.full(len(times), np.nan) for _ in range(3))
+    if known.any():
+        low[known], high[known] = np.nanmin(lane.runs[:, known], axis=0), np.nanmax(lane.runs[:, known], axis=0)
+        mean[known] = np.nanmean(lane.runs[:, known], axis=0)
+    is_first = row == 1
+    shape = "hv" if lane.held else "linear"
+    common = {"showlegend": is_first, "row": row, "col": 1}
+    edge = {"width": 0, "shape": shape}
+    hidden = {"mode": "lines", "line": edge, "hoverinfo": "skip", "legendgroup": "band"}
+    figure.add_scatter(x=times, y=low, showlegend=False, row=row, col=1, **hidden)
+    figure.add_scatter(
+        x=times, y=high, fill="tonexty", fillcolor=REQUESTS.fill(0.25), name="request by request, all seeds",
+        **common, **hidden,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=times, y=mean, mode="lines", name="request by request, mean", legendgroup="mean",
+        line={"color": REQUESTS.colour, "dash": REQUESTS.dash, "width": 2, "shape": shape}, **common,
+    )  # fmt: skip
+    engine_times = [_moment(zoom, at_s) for at_s in lane.engine_s]
+    figure.add_scatter(
+        x=engine_times, y=lane.engine, mode="lines", name="engine", legendgroup="engine",
+        line={"color": ENGINE.colour, "width": 2.5, "shape": shape}, **common,
+    )  # fmt: skip
+    if lane.limit is not None:
+        figure.add_scatter(
+            x=engine_times, y=lane.limit, mode="lines", name="memory limit", legendgroup="limit",
+            line={"color": GREY, "dash": "dash", "width": 1.5}, showlegend=True, row=row, col=1,
+        )  # fmt: skip
+    if lane.is_share:
+        figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=row, col=1)
+    else:
+        figure.update_yaxes(rangemode="tozero", row=row, col=1)
+
+
+def _lane_table(zoom: Zoom, lanes: list[_Lane], title: str) -> Table:
+    """The curves as numbers, at the times of the request-level samples."""
+    times_s = lanes[-1].runs_s
+    step = max(1, -(-len(times_s) // ROWS_MAX))
+    rows = []
+    for k in range(0, len(times_s), step):
+        cells = [f"{_moment(zoom, times_s[k]):%H:%M:%S}"]
+        for lane in lanes:
+            engine = np.interp(times_s[k], lane.engine_s, lane.engine) if len(lane.engine_s) else np.nan
+            column = lane.runs[:, min(k, lane.runs.shape[1] - 1)]
+            known = column[~np.isnan(column)]
+            between = f"{known.min():.4g} to {known.max():.4g}" if len(known) else "-"
+            cells += [f"{engine:.4g}" if np.isfinite(engine) else "-", between]
+        rows.append(tuple(cells))
+    heads = [part for lane in lanes for part in (f"{lane.title}: engine", f"{lane.title}: runs")]
+    return Table(title, ("Time (UTC)", *heads), tuple(rows))
