@@ -11,6 +11,7 @@ from sim.traffic.disciplines import law_answer, leave_late, newest_first
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
+from sim.traffic.roots import cube_root, normal_cdf
 
 
 @compiled(floats(4)(F3, I8, F8))
@@ -45,15 +46,15 @@ def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
     """
     if limit_s <= 0.0:
         return 0.0
-    square = mean_s * mean_s
-    k = 9.0 * square / max(variance, 1e-9 * square)
-    ratio = limit_s / mean_s
-    if ratio > 64.0 and k >= 4.0:
-        return 1.0  # the argument below exceeds 6: spare the roots
-    z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
-    if z > 6.0:
+    root = 3.0 * mean_s / math.sqrt(max(variance, 1e-9 * mean_s * mean_s))
+    # The normal argument is root (ratio^(1/3) - middle): beyond 6 nothing is left, and comparing cubes spares the root.
+    middle, reach = 1.0 - 1.0 / (root * root), 6.0 / root
+    sure, hopeless = middle + reach, middle - reach
+    if limit_s > sure * sure * sure * mean_s:
         return 1.0
-    return 0.5 * math.erfc(-z * 0.7071067811865476)
+    if limit_s < hopeless * hopeless * hopeless * mean_s:
+        return 0.0
+    return normal_cdf(root * (cube_root(limit_s / mean_s) - middle))
 
 
 @compiled(PAIR(F8, F8, F8, F8, F8))
@@ -64,7 +65,8 @@ def answer_after(wait_s: float, wait_var: float, work_s: float, work_var: float,
     in_time = in_time_prob(wait_s + work_s, wait_var + work_var, left_s)
     if wait_s >= left_s:
         return in_time, left_s
-    return in_time, wait_s - work_s * math.expm1((wait_s - left_s) / work_s)
+    served = (left_s - wait_s) / work_s
+    return in_time, wait_s + work_s * (1.0 - math.exp(-served) if served < 40.0 else 1.0)
 
 
 @compiled(NOTHING(F8, F8, F1))

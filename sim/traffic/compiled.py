@@ -17,7 +17,17 @@ import numba
 from numba import types
 
 _SOURCES = (
-    *("compiled.py", "layout.py", "network.py", "tables.py", "disciplines.py", "answers.py", "calls.py", "rates.py"),
+    *(
+        "compiled.py",
+        "layout.py",
+        "network.py",
+        "tables.py",
+        "roots.py",
+        "disciplines.py",
+        "answers.py",
+        "calls.py",
+        "rates.py",
+    ),
     *("account.py", "kernel.py"),
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
 )
