@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sim.scenario.lint import circles_of, full_queue_mib
 from sim.scenario.schema import Call, Population, Scenario, Service
 from sim.study.catalogue import YEAR_S
+from sim.traffic.assemble import load_shares
 from sim.traffic.demand import peak_demand
 from sim.units import format_duration
 
@@ -111,7 +112,7 @@ class Zone:
     utilisation: float
     reason: Reason
     kill_s: float = math.inf
-    """Mean time until a fresh pod is OOM-killed by chance alone."""
+    """Mean time until one of its pods is OOM-killed by chance alone, all of them fresh."""
 
     @property
     def text(self) -> str:
@@ -119,7 +120,7 @@ class Zone:
         when = f" after losing {self.lost_region}" if self.lost_region else ""
         text = f"hottest pod of {self.service} in {self.region} at {self.utilisation:.2f} at peak demand{when}"
         return text + (
-            f", OOM-killed once in {format_duration(self.kill_s, digits=2)}" if self.kill_s < math.inf else ""
+            f", a pod OOM-killed once in {format_duration(self.kill_s, digits=2)}" if self.kill_s < math.inf else ""
         )
 
 
@@ -147,7 +148,8 @@ def untrusted_zones(scenario: Scenario) -> list[Zone]:
             # What `auto` leaves to mean rates ends at `noise_above`.
             busy = round(utilisation if by_mean else model.noise_above, 4)
             impatient = scenario.services[pool[1]].patience is not None
-            kill_s = kill_time_s(scenario.services[pool[1]], busy) if busy < 1.0 else math.inf
+            n_pods = scenario.place[pool[0]][pool[1]]
+            kill_s = pool_kill_time_s(scenario.services[pool[1]], busy, n_pods) if busy < 1.0 else math.inf
             if by_mean and pool[1] in retried and utilisation > model.noise_above:
                 found[pool] = Zone(*pool, lost, busy, Reason.RETRIES)
             elif kill_s < KILLED_WITHIN_S:
@@ -159,6 +161,13 @@ def untrusted_zones(scenario: Scenario) -> list[Zone]:
 
 KILLED_WITHIN_S = 3600.0
 """Peak demand lasts an hour: a pod that chance kills within it is in doubt."""
+
+
+def pool_kill_time_s(service: Service, utilisation: float, n_pods: int) -> float:
+    """Mean time until one of the pods of a pool is killed, whose hottest has this utilisation; see `kill_time_s`."""
+    shares = load_shares(service, n_pods, n_pods)
+    rates = [1.0 / kill_time_s(service, utilisation * share / max(shares)) for share in shares]
+    return 1.0 / sum(rates) if sum(rates) > 0.0 else math.inf
 
 
 def kill_time_s(service: Service, utilisation: float) -> float:

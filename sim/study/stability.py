@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from sim.errors import UsageError
 from sim.scenario.schema import Scenario
-from sim.study.margins import hot_pod_today, kill_time_s, utilisations
+from sim.study.margins import hot_pod_today, pool_kill_time_s, utilisations
 from sim.study.stability_bench import Bench, Ending, Loss, System, system_of
 from sim.study.stability_faults import OwnTrigger, own_triggers
 from sim.study.stability_remedies import remedies
@@ -329,9 +329,9 @@ def highest_load(system: System) -> float:
 
 def chance_load(system: System) -> float:
     """The largest load, in multiples of today's peak, at which chance fills no pod's memory within `SETTLE_S`."""
-    services = system.scenario.services
-    used = [(services[service], share) for (_, service), share in utilisations(system.scenario).items()]
-    return _largest(lambda load: all(kill_time_s(service, load * share) >= SETTLE_S for service, share in used))
+    services, place = system.scenario.services, system.scenario.place
+    used = [(services[s], share, place[r][s]) for (r, s), share in utilisations(system.scenario).items()]
+    return _largest(lambda load: all(pool_kill_time_s(s, load * share, n) >= SETTLE_S for s, share, n in used))
 
 
 def _largest(works: Callable[[float], bool]) -> float:

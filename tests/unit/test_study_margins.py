@@ -14,6 +14,7 @@ from sim.study.margins import (
     hot_pod_after_loss,
     hot_pod_today,
     kill_time_s,
+    pool_kill_time_s,
     queue_fits,
     untrusted_zones,
     utilisations,
@@ -229,6 +230,15 @@ def test_the_time_until_chance_fills_the_memory(n_fit: int):
     many = one_slot(n_fit).model_copy(update={"slots": 1000, "queue": 0})
     load = 1e9  # nobody leaves meanwhile
     assert kill_time_s(many, load) == pytest.approx(n / (load * 1000), rel=1e-3)
+
+
+def test_of_several_pods_the_first_counts():
+    """Equal pods: a share of the time of one; a hotter one alone decides."""
+    one, equal = one_slot(5), one_slot(5).model_copy(update={"load_shares": (1.0,)})
+    assert pool_kill_time_s(equal, 0.9, 4) == pytest.approx(kill_time_s(equal, 0.9) / 4)
+    uneven = one.model_copy(update={"load_shares": (1.0, 0.01)})
+    assert pool_kill_time_s(uneven, 0.9, 2) == pytest.approx(kill_time_s(one, 0.9), rel=1e-3)
+    assert pool_kill_time_s(one_slot(900), 0.5, 3) == math.inf
 
 
 def test_memory_that_is_never_filled():

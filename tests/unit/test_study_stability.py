@@ -23,7 +23,7 @@ from sim.scenario.schema import (
     Repair,
     Scenario,
 )
-from sim.study.margins import kill_time_s
+from sim.study.margins import pool_kill_time_s
 from sim.study.stability import (
     SETTLE_S,
     Blow,
@@ -200,7 +200,7 @@ def test_the_load_from_which_chance_fills_a_pod() -> None:
     border = chance_load(system)
     hottest = 120.0 / 4 * 1.08 * 0.2 / 8
     assert 0.3 < border < 1.0
-    assert kill_time_s(system.scenario.services["s"], border * hottest) == pytest.approx(SETTLE_S, rel=0.2)
+    assert pool_kill_time_s(system.scenario.services["s"], border * hottest, 4) == pytest.approx(SETTLE_S, rel=0.2)
     assert chance_load(system_of(crashing(queue=20))) == math.inf
 
 
