@@ -41,6 +41,7 @@ from sim.oracles.network_script import (
     Routing,
     Script,
 )
+from sim.report.zoom import PoolCurves
 from sim.scenario.schema import Scenario
 from sim.traffic.demand import demand_curve
 from sim.traffic.engine import Traffic
@@ -57,6 +58,11 @@ from sim.traffic.layout import (
     HEAD_SLOTS,
     N_STAGES,
     POD_ERROR_SHARE,
+    POD_LIMIT_MIB,
+    POD_PER_REQUEST_MIB,
+    POD_ROOM_AT_S,
+    POD_ROOM_LOSS,
+    POD_ROOM_MIB,
     POD_SLOW,
     POD_TABLE,
     POOL_REACHABLE,
@@ -70,6 +76,8 @@ from sim.world.pods import Pod, PodState
 from sim.world.trial import Trial
 
 CAUSE: Final = "engine"
+_SAMPLE_S: Final = 1.0
+_SAMPLES_MOST: Final = 3600
 OFFERED, GOOD = TOTALS.index("offered"), TOTALS.index("good")
 
 
@@ -128,6 +136,48 @@ class Begin:
         )
 
 
+class _Sampler:
+    """Looks at the engine's pools at even distances: its trace has gaps of 10 s, in which a pod may come and go."""
+
+    def __init__(self, trial: Trial, from_s: float, for_s: float) -> None:
+        self._trial = trial
+        self._rows: list[tuple[float, list[float], list[float], list[float]]] = []
+        step_s = max(_SAMPLE_S, for_s / _SAMPLES_MOST)
+        for k in range(math.ceil(for_s / step_s - 1e-9)):
+            trial.context.after(from_s + k * step_s, self.look)
+
+    def look(self) -> None:
+        """Note what is there now."""
+        trial, traffic = self._trial, self._trial.traffic
+        pools = range(len(traffic.names.pools))
+        self._rows.append(
+            (
+                traffic.now_s,
+                [traffic.in_flight(i) for i in pools],
+                [float(trial.fleet.n_ready(i)) for i in pools],
+                [self._fullest_mib(i) for i in pools],
+            )
+        )
+
+    def _fullest_mib(self, pool: int) -> float:
+        traffic = self._trial.traffic
+        most = math.nan
+        if self._trial.fleet.services[pool].memory is None:
+            return most
+        for row in traffic.pods_of[pool]:
+            if traffic.is_ready(row):
+                pod = traffic.net.pods[row]
+                room = pod[POD_ROOM_MIB] - pod[POD_ROOM_LOSS] * (traffic.now_s - pod[POD_ROOM_AT_S])
+                used = pod[POD_LIMIT_MIB] - room + pod[POD_PER_REQUEST_MIB] * traffic.state[row]
+                most = float(np.fmax(most, used))
+        return most
+
+    def curves(self) -> PoolCurves:
+        """All samples."""
+        times_s, inside, ready, memory = zip(*self._rows, strict=True)
+        return PoolCurves(np.array(times_s), np.array(inside), np.array(ready), np.array(memory))
+
+
 @dataclass(frozen=True)
 class EngineWindow:
     """A window of a trial as the engine played it."""
@@ -138,6 +188,7 @@ class EngineWindow:
     record: TrialRecord
     totals: Floats
     """(n_populations, N_TOTALS) integrals within the window."""
+    pools: PoolCurves
 
     @property
     def oom_kills(self) -> list[Record]:
@@ -161,10 +212,12 @@ def play_window(scenario: Scenario, architecture: str, trial: int, from_s: float
         played.context.after(from_s, begin)
     else:
         begin()
+    sampler = _Sampler(played, from_s, for_s)
     record = played.run()
+    sampler.look()
     totals = record.totals - begun[0].totals
     curves = {name: demand_curve(p, scenario.start, from_s + for_s) for name, p in scenario.populations.items()}
-    return EngineWindow(begun[0], notes.script(record.records), DemandCurves(curves), record, totals)
+    return EngineWindow(begun[0], notes.script(record.records), DemandCurves(curves), record, totals, sampler.curves())
 
 
 # --- the state at the begin
