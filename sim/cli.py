@@ -235,6 +235,35 @@ def zoom(
 
 
 @app.command()
+def stability(
+    file: Scenario,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    loss: Annotated[
+        str, typer.Option("--loss", metavar="slow|pods", help="How the bottleneck loses capacity.")
+    ] = "slow",
+    lasts: Annotated[str, typer.Option("--lasts", help="How long the losses of the map last.")] = "10m",
+    check: Annotated[
+        int, typer.Option("--check", min=0, help="Cells near the borders to check request by request (slow).")
+    ] = 0,
+    workers: WorkerCount = None,
+    out: Out = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Show at which load and loss each design collapses and stays down, and what helps most."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.stability import show_stability
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of(architecture, workers=workers, out=out)
+    output_choice = OutputChoice.of(output, quiet=quiet, report=report)
+    show_stability(scenario, choice, output_choice, loss=loss, lasts=lasts, check=check)
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files; each is checked alone.")],
     overlay: Overlays = None,

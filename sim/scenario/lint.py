@@ -18,6 +18,7 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
     yield from lint_queues(scenario)
     yield from lint_timeouts(scenario)
     yield from lint_attempts(scenario)
+    yield from lint_breakers(scenario)
     yield from lint_cycles(scenario)
     yield from lint_unused(scenario)
     yield from lint_failover(scenario)
@@ -30,9 +31,9 @@ def lint_queues(scenario: Scenario) -> Iterator[Finding]:
             continue
         memory = service.memory
         n_inside = service.slots + service.queue
-        full_mib = memory.base + n_inside * memory.per_request
-        if full_mib > memory.limit:
-            fits = max(0, int((memory.limit - memory.base) // memory.per_request) - service.slots)
+        full_mib = full_queue_mib(service)
+        if full_mib >= memory.limit:
+            fits = max(0, math.ceil((memory.limit - memory.base) / memory.per_request) - 1 - service.slots)
             message = (
                 f"a full queue does not fit the memory limit: {n_inside} requests need "
                 f"{format_memory(full_mib, digits=3)} of {format_memory(memory.limit)}, so that overload ends in OOM "
@@ -40,6 +41,12 @@ def lint_queues(scenario: Scenario) -> Iterator[Finding]:
                 + (f"a queue of {fits} fits" if fits else "even the slots alone do not leave room for a queue")
             )
             yield warning(("services", name, "queue"), message)
+
+
+def full_queue_mib(service: Service) -> float:
+    """Memory of a pod with its queue full; 0 for a service without memory. At its limit a pod is killed."""
+    memory = service.memory
+    return 0.0 if memory is None else memory.base + (service.slots + service.queue) * memory.per_request
 
 
 def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:
@@ -118,6 +125,19 @@ def _worst_paths(services: Mapping[str, Service]) -> dict[str, tuple[float, tupl
                     worst[caller] = product, ((factor, callee), *worst[callee][1])
                     changed = True
     return worst
+
+
+def lint_breakers(scenario: Scenario) -> Iterator[Finding]:
+    """Breakers without a half-open state: they close on all the load at once, and meet what they opened for."""
+    for caller, service in scenario.services.items():
+        for callee, call in service.calls.items():
+            if call.breaker is not None and call.breaker.trickle >= 1.0:
+                message = (
+                    f"got 100%, a breaker without half-open state: after {format_duration(call.breaker.open)} all "
+                    f"calls of {caller} meet {callee} at once, whether it has recovered or not; expected a trickle, "
+                    "e.g. 5%"
+                )
+                yield warning(("services", caller, "calls", callee, "breaker", "trickle"), message)
 
 
 def lint_cycles(scenario: Scenario) -> Iterator[Finding]:

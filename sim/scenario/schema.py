@@ -112,10 +112,11 @@ class Model(Spec):
     """Integration tolerance in units of 2e-3; 10 is several times below the model's own error."""
     noise: Literal["auto", "always", "never"] = "auto"
     """Simulate single requests instead of mean rates: `auto` in windows in which chance decides, that is when a pod
-    that callers retry against is busier than `noise_above`; `always`; `never`."""
+    that callers retry against, or whose full queue does not fit its memory, is busier than `noise_above`; `always`;
+    `never`."""
     noise_above: Annotated[Share, Field(gt=0)] = 0.9
     """Busy share of the hottest pod at which `auto` starts."""
-    noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 20_000_000
+    noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 1_000_000
     """Most attempts and calls simulated one by one in a trial of `auto`; beyond it mean rates are used, and said so."""
 
 

@@ -1,11 +1,22 @@
 """The lines that stand first in every report: what explains most collapses, doubts, and what is not known well."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from sim.estimate import Estimate, ratio_interval
 from sim.scenario.document import Experiment
 from sim.scenario.schema import Scenario
-from sim.study.margins import HotPod, QueueFit, hot_pod_after_loss, hot_pod_today, moves_load, queue_fits
+from sim.study.margins import (
+    HotPod,
+    QueueFit,
+    Reason,
+    Zone,
+    hot_pod_after_loss,
+    hot_pod_today,
+    moves_load,
+    queue_fits,
+    untrusted_zones,
+)
 from sim.study.summary import Summary
 from sim.study.tables import Tables, rows_of
 from sim.units import format_memory
@@ -18,15 +29,23 @@ NARROW = 0.1
 
 
 def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> list[str]:
-    """Queue bounds, hottest pod, common causes; then the scenario's doubts; then estimates with few events."""
+    """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
+    estimates with few events.
+    """
     names = list(summary.estimates)
-    scenarios = {name: experiment.scenarios[name] for name in names}
+    queues, hot_pods, *doubts = scenario_lines(experiment, names)
+    first = (queues, hot_pods, common_cause_line(tables, summary))
+    return [*first, *budget_lines(tables, names), *doubts, *few_event_lines(summary.estimates)]
+
+
+def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
+    """What is known of the named architectures without a single trial, the two most important lines first."""
+    scenarios = {name: experiment.scenarios[name] for name in architectures}
     return [
         queue_line(scenarios),
         hot_pod_line(scenarios),
-        common_cause_line(tables, summary),
+        *zone_lines(scenarios),
         *(str(issue) for issue in experiment.warnings),
-        *few_event_lines(summary.estimates),
     ]
 
 
@@ -79,8 +98,39 @@ def _hot_pod_text(scenario: Scenario) -> str:
 
 
 def _utilisation_text(pod: HotPod) -> str:
-    where = f"{pod.service} in {pod.region}"
-    return f"{pod.utilisation:.2f} ({where}), {pod.utilisation_with_retries:.2f} if all attempts fail and are repeated"
+    where, other = f"{pod.service} in {pod.region}", f"{pod.service_with_retries} in {pod.region_with_retries}"
+    repeated = _number(pod.utilisation_with_retries) + (f" ({other})" if other != where else "")
+    text = f"{_number(pod.utilisation)} ({where}), {repeated} if all attempts fail and are repeated"
+    if pod.circle:
+        circle = " -> ".join((*pod.circle, pod.circle[0]))
+        text += f"; the circle of calls {circle} feeds itself" + (
+            " once calls fail" if math.isfinite(pod.utilisation) else ""
+        )
+    return text
+
+
+def _number(utilisation: float) -> str:
+    return f"{utilisation:.2f}" if math.isfinite(utilisation) else "without bound"
+
+
+def zone_lines(scenarios: Mapping[str, Scenario]) -> list[str]:
+    """Where the result rests on mean rates although chance decides there: one line per reason, with the busiest pod of
+    each service.
+    """
+    found: dict[tuple[Reason, str], dict[str, Zone]] = {}
+    for name, scenario in scenarios.items():
+        for zone in sorted(untrusted_zones(scenario), key=lambda zone: zone.utilisation):
+            found.setdefault((zone.reason, zone.service), {})[name] = zone
+    lines = []
+    for reason in dict.fromkeys(reason for reason, _ in found):
+        texts = [_zone_text(zones, len(scenarios)) for (why, _), zones in found.items() if why is reason]
+        lines.append(f"Mean rates may not be trusted: {'; '.join(texts)}. {reason.value}")
+    return lines
+
+
+def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
+    worst = max(zones.values(), key=lambda zone: zone.utilisation)
+    return worst.text + ("" if len(zones) == n_all else f" ({_listed(list(zones))})")
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:
@@ -97,6 +147,21 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
         )
         texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
     return "Share of downtime from common causes: " + ", ".join(texts) + "."
+
+
+def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
+    """At most one line: in how many trials mean rates had to stand in for single requests."""
+    texts = []
+    for name in architectures:
+        spent = rows_of(tables["trials"], name).get("noise_budget_spent")  # an older run has no such column
+        if spent is not None and spent.any():
+            texts.append(f"{name} in {int(spent.sum())} of {len(spent)} trials")
+    if not texts:
+        return []
+    return [
+        f"Mean rates may not be trusted: as many single requests were simulated as model.noise_requests allows, and "
+        f"mean rates stood in for more: {_listed(texts)}. Raise model.noise_requests."
+    ]
 
 
 def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:

@@ -76,12 +76,15 @@ def assemble(scenario: Scenario) -> Blueprint:
         n_groups=n_groups,
         n_regions=n_regions,
         n_stages=n_stages,
+        throttles=_throttles(scenario),
     )
     counts = np.zeros(N_COUNTS, dtype=np.int64)
     counts[[N_PODS, N_POOLS, N_EDGES, N_GROUPS]] = n_pods, n_pools, len(names.edges), n_groups
     counts[[N_REGIONS, N_STAGES, HAS_PROVIDER]] = n_regions, n_stages, int(provider)
     counts[[AT_HOLD, AT_QUALITY, AT_BREAKER]] = layout.hold, layout.quality, layout.breaker
     counts[[AT_ORBIT, AT_SHARE, AT_TOTALS]] = layout.orbit, layout.share, layout.totals
+    counts[AT_THROTTLE] = layout.throttle
+    counts[N_PASSES] = 1 if all(s.order == "fifo" for s in scenario.services.values()) else 2
     counts[OOM_BY_MEAN] = int(scenario.model.oom == "mean")
     curves = [demand_curve(p, scenario.start, scenario.horizon) for p in populations]
     pods, tables = _pods(scenario, names)
@@ -180,6 +183,7 @@ def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
 
 def _pools(scenario: Scenario, names: Names) -> Floats:
     pools = np.zeros((len(names.pools), N_POOL_COLUMNS))
+    deadlines = _deadlines(scenario)
     first = 0
     for i, (_, service_name) in enumerate(names.pools):
         service = scenario.services[service_name]
@@ -198,18 +202,34 @@ def _pools(scenario: Scenario, names: Names) -> Floats:
         patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
         patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
         pools[i, POOL_TIMEOUT_S] = max(patience, default=1e9)
+        pools[i, POOL_DEADLINE_S] = deadlines[service_name]
         first += names.slots[i]
     return pools
 
 
+def _deadlines(scenario: Scenario) -> dict[str, float]:
+    """Longest deadline (s) of a user whose request comes to each service, over all callers; inf where none does."""
+    longest = dict.fromkeys(scenario.services, 0.0)
+    for population in scenario.populations.values():
+        reached = [population.journey]
+        for name in reached:  # grows while it is read
+            reached += [callee for callee in scenario.services[name].calls if callee not in reached]
+            longest[name] = max(longest[name], population.deadline)
+    return {name: deadline_s if deadline_s > 0.0 else np.inf for name, deadline_s in longest.items()}
+
+
 def _edges(scenario: Scenario, names: Names) -> Floats:
     edges = np.zeros((len(names.edges), N_EDGE_COLUMNS))
+    deadlines = _deadlines(scenario)
     for row, (caller, callee, name) in zip(edges, names.edges, strict=True):
-        call: Call = scenario.services[names.pools[caller][1]].calls[name]
+        service = scenario.services[names.pools[caller][1]]
+        call: Call = service.calls[name]
         row[EDGE_FROM], row[EDGE_TO] = caller, callee
         row[EDGE_TIMEOUT_S], row[EDGE_ATTEMPTS], row[EDGE_BACKOFF_S] = call.timeout, call.attempts, call.backoff
         row[EDGE_CALLS], row[EDGE_FAST_FAIL_S], row[EDGE_FALLBACK] = call.calls, call.fast_fail, call.fallback
         row[EDGE_BUDGET] = np.inf if call.retry_budget is None else call.retry_budget
+        if service.deadline_aware:  # it waits no longer than its user
+            row[EDGE_TIMEOUT_S] = min(call.timeout, deadlines[names.pools[caller][1]])
         row[EDGE_GATE] = 1.0
         row[EDGE_WINDOW_S] = 0.0 if call.breaker is None else call.breaker.window
         row[EDGE_REACHABLE] = 1.0
@@ -217,6 +237,12 @@ def _edges(scenario: Scenario, names: Names) -> Floats:
         row[[EDGE_THROTTLE, EDGE_THROTTLE_S]] = _throttle(call.throttle)
         row[EDGE_HANDOFF] = call.handoff
     return edges
+
+
+def _throttles(scenario: Scenario) -> bool:
+    calls = [call for service in scenario.services.values() for call in service.calls.values()]
+    clients = [call.throttle for call in calls] + [p.throttle for p in scenario.populations.values()]
+    return any(throttle is not None for throttle in clients)
 
 
 def _throttle(throttle: Throttle | None) -> tuple[float, float]:
@@ -277,7 +303,7 @@ def home_shares(scenario: Scenario, names: Names, population_name: str) -> list[
 def _initial_state(network: Network, layout: StateLayout) -> Floats:
     state = np.zeros(layout.size)
     state[layout.hold : layout.quality] = network.pools[:, POOL_WORK_S]
-    state[layout.quality : layout.orbit] = 1.0  # quality of all pools, success of all breakers' edges
+    state[layout.quality : layout.throttle] = 1.0  # quality of all pools, success of all breakers' edges
     state[layout.share : layout.totals] = network.routes[:, :, ROUTE_TARGET].ravel()
     return state
 

@@ -42,8 +42,9 @@ POOL_ORDER: Final = 9  # FIFO, LIFO or ADAPTIVE
 POOL_ADAPTIVE_S: Final = 10
 POOL_CANCELS: Final = 11  # 1: work stops when its caller has given up
 POOL_DEADLINE_AWARE: Final = 12  # 1: late requests are dropped when their turn comes
-POOL_OVERFLOWS: Final = 13  # 1: a full queue takes a pod over its memory limit
-N_POOL_COLUMNS: Final = 14
+POOL_DEADLINE_S: Final = 13  # longest deadline of a user whose request comes here; inf: none does
+POOL_OVERFLOWS: Final = 14  # 1: a full queue takes a pod over its memory limit
+N_POOL_COLUMNS: Final = 15
 FIFO: Final = 0
 LIFO: Final = 1
 ADAPTIVE: Final = 2
@@ -136,7 +137,20 @@ ALG_WORK_S: Final = 10  # own service time, slowdown included
 ALG_STAYS: Final = 11  # share of those let in that do not leave the queue before their turn
 ALG_IN_TIME: Final = 12  # share of those served that is answered within the limit asked for last
 ALG_DONE_SLOPE: Final = 13  # completions per second for each request more inside
-N_POD_ALGEBRA: Final = 14
+ALG_LEFT: Final = 14  # requests per second that leave the queue without work
+ALG_LEFT_SLOPE: Final = 15  # the same for each request more inside
+ALG_LAW: Final = 16  # law of the wait: LAW_PLAIN, LAW_LATE or LAW_NEWEST, and its numbers
+ALG_LAW_SHARE: Final = 17  # share of the requests that it holds for; the rest waits first come first served
+ALG_LAW_WAITS: Final = 18  # probability to wait at all
+ALG_LAW_GROWTH: Final = 19  # LAW_LATE: growth of the density (1/s); LAW_NEWEST: share that is not buried
+ALG_LAW_RATE: Final = 20  # LAW_LATE: completions per second; LAW_NEWEST: shape of the wait (s)
+ALG_LAW_LIMIT_S: Final = 21  # LAW_LATE: when they leave; LAW_NEWEST: mean of the wait
+ALG_ASKED_S: Final = 22  # the limit asked for last; the answer to the same question again is remembered
+ALG_SPENT_S: Final = 23  # mean time until the answer or the limit
+N_POD_ALGEBRA: Final = 24
+LAW_PLAIN: Final = 0
+LAW_LATE: Final = 1
+LAW_NEWEST: Final = 2
 
 # algebra of each pool
 OUT_OFFERED: Final = 0  # arrivals per second
@@ -194,7 +208,9 @@ AT_BREAKER: Final = 11
 AT_ORBIT: Final = 12
 AT_SHARE: Final = 13
 AT_TOTALS: Final = 14
-N_COUNTS: Final = 15
+N_PASSES: Final = 15  # evaluations of the answers and the load by each other: 2 if an answer depends on the load now
+AT_THROTTLE: Final = 16
+N_COUNTS: Final = 17
 
 # clock[...] (float64)
 CLOCK_NOW: Final = 0
@@ -228,6 +244,8 @@ class StateLayout(NamedTuple):
     hold: int
     quality: int
     breaker: int
+    throttle: int
+    """Requests wanted and accepts of each edge, then of each group, if anybody throttles."""
     orbit: int
     share: int
     totals: int
@@ -235,12 +253,13 @@ class StateLayout(NamedTuple):
 
 
 def state_layout(
-    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int
+    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int, throttles: bool = False
 ) -> StateLayout:
     """Offsets for the given counts."""
     hold = 4 * n_pods
     breaker = hold + 2 * n_pools
-    orbit = breaker + n_edges
+    throttle = breaker + n_edges
+    orbit = throttle + (2 * (n_edges + n_groups) if throttles else 0)
     share = orbit + n_groups * n_stages
     totals = share + n_groups * n_regions
     return StateLayout(
@@ -251,6 +270,7 @@ def state_layout(
         hold=hold,
         quality=hold + n_pools,
         breaker=breaker,
+        throttle=throttle,
         orbit=orbit,
         share=share,
         totals=totals,

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from sim.traffic.answers import look_up, pods_algebra, pool_answer
+from sim.traffic.calls import calls_flow, throttled_share
 from sim.traffic.compiled import F1, F2, F8, I8, NOTHING, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -118,6 +119,10 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     demand, _ = demand_at(demand_s, net.curves, g)
     demand *= parameters[GROUP_FACTOR]
     own_success, timed_out = regions_answer(g, state, net)
+    throttle, sent = counts[AT_THROTTLE] + 2 * (counts[N_EDGES] + g), 1.0
+    throttles = math.isfinite(parameters[GROUP_THROTTLE])
+    if throttles:
+        sent -= throttled_share(state[throttle], state[throttle + 1], parameters[GROUP_THROTTLE])
     provider_share, provider_ok, accepted = 0.0, 0.0, 1.0
     if counts[HAS_PROVIDER] != 0:
         provider_share = state[share0 + n_regions - 1]
@@ -127,9 +132,9 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     success, fail_s, scale, attempts = own_success, 0.0, 1.0, demand
     # The provider's quota depends on the attempts and they on its success: a second pass settles both.
     for _ in range(2 if provider_share > 0.0 else 1):
-        success = min(own_success + provider_share * accepted * provider_ok, 1.0)
+        success = sent * min(own_success + provider_share * accepted * provider_ok, 1.0)
         failed = 1.0 - success
-        late = min(1.0, timed_out / failed) if failed > 1e-12 else 0.0
+        late = min(1.0, sent * timed_out / failed) if failed > 1e-12 else 0.0
         fail_s = parameters[GROUP_FAST_FAIL_S] + deadline_s * late
         retries = 0.0
         for k in range(n_retries):
@@ -139,8 +144,14 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
             scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries)
         attempts = demand + scale * retries
         if provider_share > 0.0:
-            accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(attempts * provider_share, 1e-12))
-    usable = own_success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY]
+            accepted = min(1.0, parameters[GROUP_PROVIDER_QUOTA] / max(sent * attempts * provider_share, 1e-12))
+    if throttles:
+        forget = 1.0 / parameters[GROUP_THROTTLE_S]
+        rate[throttle] = attempts - forget * state[throttle]
+        rate[throttle + 1] = attempts * success - forget * state[throttle + 1]
+        slope[throttle], slope[throttle + 1] = -forget, -forget
+    attempts *= sent
+    usable = sent * (own_success + provider_share * accepted * provider_ok * parameters[GROUP_PROVIDER_QUALITY])
     flow[FLOW_DEMAND], flow[FLOW_SUCCESS], flow[FLOW_ATTEMPTS] = demand, success, attempts
     flow[FLOW_PROVIDER] = attempts * provider_share * accepted
     flow[FLOW_RETRY_S] = retry_pause_s(groups, g, 0) + fail_s
@@ -161,8 +172,8 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     load_entries(attempts, g, state, net)
     total = counts[AT_TOTALS] + g * N_TOTALS
     rate[total + BOOK_DEMAND], rate[total + BOOK_SUCCESS] = demand, success
-    rate[total + BOOK_SENT], rate[total + BOOK_KEPT] = 1.0, scale
-    rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, provider_share * accepted
+    rate[total + BOOK_SENT], rate[total + BOOK_KEPT] = sent, scale
+    rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, sent * provider_share * accepted
 
 
 @compiled(NOTHING(F8, F1, F1, F1, NETWORK))
@@ -180,16 +191,13 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
                 slope[k * n + p] = 0.0
             continue
         in_flight, variance = state[p], state[n + p]
-        hold_s, patience = algebra[ALG_HOLD_S], pools[pool, POOL_PATIENCE_RATE]
         arriving = pool_algebra[pool, OUT_OFFERED] * algebra[ALG_WEIGHT]
         let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
-        leaving = algebra[ALG_DONE] + patience * max(in_flight - algebra[ALG_BUSY], 0.0)
-        pull = (
-            algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + patience * (1.0 - algebra[ALG_BUSY_SLOPE])
-        )
+        leaving = algebra[ALG_DONE] + algebra[ALG_LEFT]
+        pull = algebra[ALG_DONE_SLOPE] + arriving * algebra[ALG_BLOCKED_SLOPE] + algebra[ALG_LEFT_SLOPE]
         rate[p] = let_in - leaving
         slope[p] = -pull
-        # Work of another spread makes departures of that spread where they follow each other, not where all are at work.
+        # Work of another spread spreads departures where they follow each other, not where everybody is at work.
         work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
         noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
         rate[n + p] = noise - 2.0 * pull * variance
@@ -216,7 +224,7 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         peak_busy = look_up(tables, table, min(max(fits, 0.0), room))[0]
         below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
         density = 0.3989422804014327 * math.exp(-0.5 * z * z)
-        rate[3 * n + p] = abs(arriving - peak_busy / hold_s) * density / (deviation * below_prob)
+        rate[3 * n + p] = abs(arriving - peak_busy / algebra[ALG_HOLD_S]) * density / (deviation * below_prob)
 
 
 @compiled(NOTHING(F8, F8, F1, F1, F1, NETWORK))
@@ -225,75 +233,26 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
 
     `demand_s` is when the demand is read: a step that ends where a demand curve jumps still sees it before.
     """
-    pods, pools, edges, counts = net.pods, net.pools, net.edges, net.counts
-    pod_algebra, pool_algebra = net.pod_algebra, net.pool_algebra
-    n_pods, n_pools, n_edges, n_groups = counts[N_PODS], counts[N_POOLS], counts[N_EDGES], counts[N_GROUPS]
-    hold0, quality0, breaker0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_BREAKER], counts[AT_TOTALS]
-    hold, quality = state[hold0:quality0], state[quality0:breaker0]
-    pods_algebra(state, net)
-
-    # Calls between services: holding time and quality of each caller, load of each callee.
-    for i in range(n_pools):
-        pool_algebra[i, OUT_HOLD_TARGET_S] = pools[i, POOL_WORK_S]
-        pool_algebra[i, OUT_QUALITY_TARGET] = 1.0
-        pool_algebra[i, OUT_OFFERED] = 0.0
-        pool_algebra[i, OUT_ENTRY] = 0.0
-    for e in range(n_edges):
-        caller, callee = int(edges[e, EDGE_FROM]), int(edges[e, EDGE_TO])
-        timeout_s, fast_fail_s = edges[e, EDGE_TIMEOUT_S], edges[e, EDGE_FAST_FAIL_S]
-        calls, gate, fallback = edges[e, EDGE_CALLS], edges[e, EDGE_GATE], edges[e, EDGE_FALLBACK]
-        if edges[e, EDGE_REACHABLE] == 0.0:
-            failed, wait_s = 1.0, timeout_s
-        else:
-            ok, spent_s, _ = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
-            failed = min(max(1.0 - ok * quality[callee], 0.0), 1.0)
-            rejected = pool_algebra[callee, OUT_REJECTED]
-            wait_s = (1.0 - rejected) * spent_s + rejected * fast_fail_s
-        # Retries: each failure is tried again with probability `again`, as far as the budget reaches.
-        tries, power, full_retries = 1.0, 1.0, 0.0
-        n_attempts = int(edges[e, EDGE_ATTEMPTS])
-        for _ in range(n_attempts - 1):
-            power *= failed
-            full_retries += power
-        again = min(1.0, edges[e, EDGE_BUDGET] / full_retries) if full_retries > 0.0 else 1.0
-        power = 1.0
-        for _ in range(n_attempts - 1):
-            power *= again * failed
-            tries += power
-        works = (1.0 - failed) * tries
-        works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
-        now_quality = pool_algebra[caller, OUT_QUALITY_TARGET]
-        pool_algebra[caller, OUT_HOLD_TARGET_S] += (
-            now_quality
-            * calls
-            * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
-        )
-        if edges[e, EDGE_REACHABLE] != 0.0:
-            pool_algebra[callee, OUT_OFFERED] += pool_algebra[caller, OUT_DONE] * now_quality * calls * tries * gate
-        pool_algebra[caller, OUT_QUALITY_TARGET] = now_quality * (
-            gate * (fallback + (1.0 - fallback) * works) + (1.0 - gate) * fallback
-        )
-        if edges[e, EDGE_WINDOW_S] > 0.0:
-            rate[breaker0 + e] = (1.0 - failed - state[breaker0 + e]) / edges[e, EDGE_WINDOW_S]
-            slope[breaker0 + e] = -1.0 / edges[e, EDGE_WINDOW_S]
-        else:
-            rate[breaker0 + e] = 0.0
-            slope[breaker0 + e] = 0.0
-    for p in range(n_pods):
-        pod_algebra[p, ALG_BOOKED] = 0.0
-    for g in range(n_groups):
-        group_flow(demand_s, g, state, rate, slope, net)
+    pools, counts, pool_algebra = net.pools, net.counts, net.pool_algebra
+    hold0, quality0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_TOTALS]
+    for _ in range(counts[N_PASSES]):
+        pods_algebra(state, net)
+        calls_flow(state, rate, slope, net)
+        for p in range(counts[N_PODS]):
+            net.pod_algebra[p, ALG_BOOKED] = 0.0
+        for g in range(counts[N_GROUPS]):
+            group_flow(demand_s, g, state, rate, slope, net)
     pods_rate(now_s, state, rate, slope, net)
-    for i in range(n_pools):
-        relax = 1.0 / max(hold[i], 1e-3)
-        rate[hold0 + i] = (pool_algebra[i, OUT_HOLD_TARGET_S] - hold[i]) * relax
-        rate[quality0 + i] = (pool_algebra[i, OUT_QUALITY_TARGET] - quality[i]) * relax
+    for i in range(counts[N_POOLS]):
+        relax = 1.0 / max(state[hold0 + i], 1e-3)
+        rate[hold0 + i] = (pool_algebra[i, OUT_HOLD_TARGET_S] - state[hold0 + i]) * relax
+        rate[quality0 + i] = (pool_algebra[i, OUT_QUALITY_TARGET] - state[quality0 + i]) * relax
         slope[hold0 + i] = -relax
         slope[quality0 + i] = -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
-            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], pods, pools, pod_algebra)
-            pool_algebra[i, OUT_SERVED] = ok * quality[i]
+            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net.pods, pools, net.pod_algebra)
+            pool_algebra[i, OUT_SERVED] = ok * state[quality0 + i]
         else:
             pool_algebra[i, OUT_SERVED] = 1.0
-    for k in range(totals0, totals0 + n_groups * N_TOTALS):
+    for k in range(totals0, totals0 + counts[N_GROUPS] * N_TOTALS):
         slope[k] = 0.0

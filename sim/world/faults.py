@@ -162,6 +162,7 @@ class Faults:
         restart = fault.repair.restart
         # A crash that ends by a restart holds nothing down: the pod's own start-up and back-off follow.
         effect = fault.effect.model_copy(update={"down": False}) if restart else fault.effect
+        self._context.traffic.disturbed()
         occurrence.undo = self._effects.apply(element, effect, occurrence.name)
         if restart and fault.effect.down:
             self._effects.crash(element, name, lambda: self._end(occurrence, f"{element.name} restarted"))
@@ -178,6 +179,7 @@ class Faults:
         occurrence.is_active = False
         del self.active[occurrence.name]
         self._log(Kind.REPAIR, occurrence, what)
+        self._context.traffic.disturbed()
         for undo in occurrence.undo:
             undo()
         occurrence.ended.succeed()

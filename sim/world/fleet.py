@@ -94,6 +94,7 @@ class Fleet:
         """Bind the pod to a node and start it; `warm` pods are ready at once (the state at time 0)."""
         if pod.state is not PodState.ABSENT:
             return
+        self._context.traffic.disturbed()
         pod.state = PodState.WAITING
         if self._bind(pod):
             self._start(pod, delay_s=0.0, warm=warm)
@@ -140,6 +141,7 @@ class Fleet:
         if pod.state is PodState.ABSENT:
             return
         was_leaving = pod.leaving
+        self._context.traffic.disturbed()
         self._stop(pod, Kind.POD_LOST, what)
         pod.n_crashes = 0
         if was_leaving or (pod.node is None and not self._bind(pod)):
@@ -212,6 +214,7 @@ class Fleet:
                 pod.node = other
             pod.node.used_mib += limit_mib
         pod.limit_mib = limit_mib
+        self._context.traffic.disturbed()
         self.restart(pod, "rolled for a new memory limit")
         return True
 

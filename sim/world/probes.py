@@ -16,6 +16,10 @@ from sim.world.pods import Pod, PodState
 
 _YEAR_S = 365.0 * 86400.0
 _MISSED_A_YEAR = 1e-3
+_AHEAD = 100
+"""Most outcomes that are looked at in advance."""
+_MARGIN = 4.0
+"""The chance of a failure may grow by this factor before outcomes that were skipped are looked at again."""
 _LEAST_CHANCE = 1e-6
 """Smallest chance of a failed probe that counts; a smaller one is rounding of the waiting-time law."""
 
@@ -87,6 +91,8 @@ class _Probed:
         self._incarnation = pod.incarnation
         self._due: Callable[[], None] | None = None
         context.watch(GUARD_POD_IN_TIME, pod.row, sure_level(probe), self._crossed, region=probe.timeout)
+        self._floor_guard = context.watch(GUARD_POD_IN_TIME, pod.row, 0.0, self._below_floor, region=probe.timeout)
+        context.traffic.arm_guard(self._floor_guard, False)
 
     def pod_changed(self) -> None:
         """The pod stopped, or is ready again and starts its own row of probes."""
@@ -100,9 +106,16 @@ class _Probed:
 
     def _crossed(self, below: bool) -> None:
         self._may_fail = below
+        self._due = None
         if not below and not self._is_awaited():
             self._n_failed = 0  # every probe from here on succeeds
         self._probe_next()
+
+    def _below_floor(self, below: bool) -> None:
+        """Probes that were sure to succeed at the floor may fail now."""
+        if below:
+            self._due = None
+            self._probe_next()
 
     def _is_awaited(self) -> bool:
         """Whether the next success matters."""
@@ -111,12 +124,16 @@ class _Probed:
     def _probe_next(self) -> None:
         """Schedule the next probe, if its outcome is open or matters; one is under way at most."""
         pod, context = self._pod, self._context
+        context.traffic.arm_guard(self._floor_guard, False)
         if self._due is not None or pod.state is not PodState.READY or pod.leaving:
             return
         if not self._may_fail and not self._is_awaited():
             return
         first_s = pod.started_s + self._probe.delay
         index = max(self._n_judged, math.ceil((context.now_s - first_s) / self._probe.every - 1e-9))
+        index = self._first_that_may_fail(index)
+        if index > self._n_judged:
+            self._n_failed = 0  # those in between succeeded
 
         def probe() -> None:
             if self._due is not probe:
@@ -131,15 +148,30 @@ class _Probed:
 
     def _judge(self, index: int) -> None:
         pod, context = self._pod, self._context
-        purpose = f"{self.purpose} of start {self._incarnation}"
         in_time = context.traffic.pod_in_time(pod.row, self._probe.timeout)
-        if context.draws.uniform(pod.name, purpose, index) < in_time:
+        if self._drawn(index) < in_time:
             self._n_failed = 0
             self._succeeded()
             return
         self._n_failed += 1
         if self._n_failed >= self._probe.failures:
             self._failed(f"{self.purpose} probe failed" + (f" {self._n_failed} times" if self._n_failed > 1 else ""))
+
+    def _drawn(self, index: int) -> float:
+        """Uniform number that decides a probe: it succeeds if the chance of a slot in time is above it."""
+        return self._context.draws.uniform(self._pod.name, f"{self.purpose} of start {self._incarnation}", index)
+
+    def _first_that_may_fail(self, index: int) -> int:
+        """The next probe that does not succeed for sure while the chance stays above a floor, which is watched.
+
+        So a pod that is a little slow for a year is not looked at every few seconds, and no outcome changes.
+        """
+        in_time = self._context.traffic.pod_in_time(self._pod.row, self._probe.timeout)
+        floor = min(1.0 - _MARGIN * (1.0 - in_time), sure_level(self._probe))
+        if self._is_awaited() or floor <= 0.0:
+            return index
+        self._context.traffic.move_guard(self._floor_guard, floor, below=False)
+        return next((k for k in range(index, index + _AHEAD) if self._drawn(k) >= floor), index + _AHEAD)
 
     def _succeeded(self) -> None:
         """A probe was answered."""

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from headless import find_browser, tab
 from report_fixture import ONE, make_result, make_scenario, make_sweep, make_trial
+from stability_fixture import make_stabilities
 
 from sim.report import build_replay_report, build_report
+from sim.report.html import render
+from sim.report.stability import page_of_stability
 
 DRAWN = "document.documentElement.getAttribute('data-plots') === 'drawn'"
 PROBE = """
@@ -127,3 +130,16 @@ def test_a_complaint_a_cut_label_and_an_empty_box_would_be_noticed(
     assert any("boo" in line for line in seen.complaints)
     assert seen.probe["cut"]
     assert seen.probe["empty"] == ["plot-of-nothing"]
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+def test_the_stability_page(browser: str, tmp_path: Path, width: int):
+    checks = [(1.0, 0.3, 1.0), (0.7, 0.5, 0.0)]
+    page = page_of_stability("x", make_stabilities(), warnings=["read"], verdicts={"single <b>": checks})
+    seen = visit(browser, render(page), tmp_path, width)
+    assert seen.probe["boxes"] == len(page.panels)
+    assert seen.probe["empty"] == []
+    assert seen.probe["cut"] == []
+    assert seen.probe["overflow"] <= 0
+    assert seen.requests == []
+    assert seen.complaints == []

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ import jsonschema
 import numpy as np
 import pytest
 from small_study import fake_trial, write_scenario
+from stability_fixture import make_stabilities
 from typer.testing import CliRunner
 
 import sim.commands.replay
 import sim.commands.run
+import sim.commands.stability_check
+import sim.study.stability_all
 from sim.cli import app
 from sim.commands.documents import estimate_document
+from sim.commands.stability_check import Check
 from sim.estimate import Estimate
 from sim.study import run_experiment
 from sim.study.replay import replay_trial
@@ -79,6 +84,50 @@ VALIDATE = exactly(
             severity={"enum": ["error", "warning"]},
         ),
     },
+)
+
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+STATE = {"enum": ["stable", "vulnerable", "metastable", "overloaded"]}
+STABILITY = exactly(
+    architectures=map_of(
+        exactly(
+            today=STATE,
+            bottleneck=exactly(region=TEXT, service=TEXT),
+            peak_per_s={"type": "number"},
+            threshold=SHARE,
+            loss={"enum": ["slow", "pods"]},
+            lasts_s={"type": "number"},
+            critical_load=NUMBER,
+            highest_load=NUMBER,
+            chance_load=NUMBER,
+            map={"type": "array", "items": exactly(load={"type": "number"}, lost=SHARE, state=STATE), "minItems": 1},
+            triggers={"type": "array", "items": exactly(lost=SHARE, shortest_s=NUMBER)},
+            recovery={"type": "array", "items": exactly(load={"type": "number"}, time_s=NUMBER)},
+            faults={
+                "type": "array",
+                "items": exactly(fault=TEXT, lost=SHARE, loss=TEXT, lasts_s={"type": "number"}, tips_share=NUMBER),
+            },
+            remedies={
+                "type": "array",
+                "items": exactly(name=TEXT, what=TEXT, critical_load=NUMBER, highest_load=NUMBER),
+            },
+        )
+    ),
+    checks={
+        "type": "array",
+        "items": exactly(
+            architecture=TEXT,
+            load={"type": "number"},
+            lost=SHARE,
+            state=STATE,
+            n_collapsed={"type": "integer"},
+            n_runs={"type": "integer"},
+            agrees={"type": "boolean"},
+        ),
+    },
+    warnings={"type": "array", "items": TEXT, "minItems": 2},
+    page={"anyOf": [TEXT, {"type": "null"}]},
 )
 
 
@@ -163,3 +212,27 @@ def test_validate(tmp_path: Path):
     jsonschema.validate(found, VALIDATE)
     assert found["valid"] is False
     assert any(issue["line"] == 2 for issue in found["issues"])
+
+
+def made_by_hand(experiment: Any, architectures: Any = (), **_: Any) -> Any:
+    return [replace(s, architecture=name) for s, name in zip(make_stabilities(), experiment.scenarios, strict=False)]
+
+
+def two_checks(scenario: Any, found: Any, n: int, tell: Any) -> list[Check]:
+    return [Check(found.architecture, cell, 2, 3) for cell in found.cells[:n]]
+
+
+@pytest.mark.parametrize("n_checks", [0, 2])
+def test_stability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_checks: int):
+    monkeypatch.setattr(sim.study.stability_all, "analyse_all", made_by_hand)
+    monkeypatch.setattr(sim.commands.stability_check, "check_cells", two_checks)
+    found = document("stability", str(write_scenario(tmp_path)), "--check", str(n_checks), "--out", "here")
+    jsonschema.validate(found, STABILITY)
+    assert list(found["architectures"]) == ["single", "double"]
+    assert len(found["checks"]) == 2 * n_checks
+    assert Path(found["page"]) == Path("here/stability.html")
+    assert Path(found["page"]).exists()
+    assert found["architectures"]["double"]["triggers"][0]["shortest_s"] is None
+    without = document("stability", str(write_scenario(tmp_path)), "--no-report")
+    jsonschema.validate(without, STABILITY)
+    assert without["page"] is None

@@ -335,7 +335,7 @@ def test_any_valid_scenario_runs_and_its_numbers_are_numbers(scenario: Scenario)
     state, layout = trial.traffic.state, trial.traffic.layout
     assert all(math.isfinite(v) for v in state)
     assert state[: layout.totals].min() >= 0.0
-    assert state[layout.quality : layout.orbit].max() <= 1.0 + 1e-9
+    assert state[layout.quality : layout.throttle].max() <= 1.0 + 1e-9
     for g, p in enumerate(scenario.populations.values()):
         offered, good, *_, failed = record.totals[g]
         waiting = trial.traffic.waiting_to_retry(g)

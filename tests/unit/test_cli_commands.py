@@ -44,7 +44,7 @@ def test_version_agrees_with_the_distribution():
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "run", "compare", "replay", "sweep", "validate", "schema", "report", "results"]
+    "command", ["demo", "run", "compare", "replay", "sweep", "validate", "schema", "report", "results", "stability"]
 )
 def test_every_command_has_help(command: str):
     result = call(command, "--help")
@@ -359,3 +359,26 @@ def test_python_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         sim.run(experiment, trails=3)
     with pytest.raises(AttributeError):
         _ = sim.simulate  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--loss", "half"), "--loss is half, but must be slow or pods"),
+        (("--lasts", "5"), "--lasts"),
+        (("--lasts", "0s"), "--lasts must be above 0"),
+        (("-A", "none"), "there is no architecture none; there are single, double"),
+    ],
+)
+def test_stability_says_what_is_wrong(tmp_path: Path, options: tuple[str, ...], message: str):
+    result = call("stability", str(write_scenario(tmp_path)), "--no-report", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_stability_does_not_write_into_a_run(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    result = call("stability", str(write_scenario(tmp_path)), "--out", str(tmp_path / "run"))
+    assert result.exit_code == 2
+    assert "holds a run" in result.stderr

@@ -7,6 +7,8 @@ from worlds import at, fault, memory, region, run, service, two_regions, users, 
 
 from sim.scenario.schema import (
     Autoscale,
+    Breaker,
+    Call,
     Detection,
     Effect,
     Failback,
@@ -14,12 +16,14 @@ from sim.scenario.schema import (
     Model,
     Monitor,
     Operations,
+    Probe,
     Scenario,
     ScriptedStep,
     Step,
 )
 from sim.world import Kind, TrialRecord
 from sim.world.autoscaler import pods_wanted, stabilised
+from sim.world.observers import watched_by
 from sim.world.trial import Trial
 
 MEAN = Model(noise="never")
@@ -165,3 +169,26 @@ def test_a_scaled_in_pool_is_not_taken_for_a_sick_one():
     )
     record = run(scenario)
     assert {r.service for r in record.records if r.kind is Kind.POD_LOST} == {"other"}
+
+
+def test_an_endless_loop_is_blamed_on_an_element_by_name():
+    """Every kind of guard is told in words with the name of what it watches."""
+    call = Call(timeout=1.0, breaker=Breaker())
+    services = {
+        "web": service(calls={"db": call}, liveness=Probe(), autoscale=Autoscale(least=1, most=3)),
+        "db": service(),
+    }
+    policy = Failover(policy="active-passive")
+    trial = Trial(
+        two_regions(policy, services=services, place={"home": {"web": 1, "db": 1}, "spare": {"web": 1}}), "t", 0
+    )
+    pods = [pod.name for pod in trial.fleet.pods]
+    told = {watched_by(trial.traffic, guard, pods) for guard in range(int(trial.traffic.net.counts[6]))}
+    assert {
+        "the success of population staff",
+        "the success of population staff in home",
+        "the served share of home/db",
+        "the busy share of spare/web",
+        "the chance of a free slot in home/web/1",
+        "the success of calls from home/web to db",
+    } <= told

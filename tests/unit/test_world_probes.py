@@ -9,7 +9,7 @@ from worlds import fault, lines, run, service, users, world
 
 from sim.randomness import Draws
 from sim.scenario.schema import Effect, Probe, Scenario
-from sim.world import Kind, TrialRecord
+from sim.world import Kind, TrialRecord, probes
 from sim.world.probes import sure_level
 from sim.world.trial import Trial
 
@@ -66,11 +66,11 @@ def test_draws_are_keyed_by_pod_start_and_number(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Draws, "uniform", uniform)
     run(busy_pod(200.0, n_pods=2, liveness=Probe(failures=2), readiness=Probe(failures=1)))
-    probes = {key for key in asked if " of start " in key[1]}
-    assert {element for element, _, _ in probes} == {"home/web/1", "home/web/2"}
-    assert {purpose.split()[0] for _, purpose, _ in probes} == {"liveness", "readiness"}
-    assert len({purpose for _, purpose, _ in probes}) > 4, "every start has its own"
-    assert max(asked[key] for key in probes) == 1
+    drawn = {key for key in asked if " of start " in key[1]}
+    assert {element for element, _, _ in drawn} == {"home/web/1", "home/web/2"}
+    assert {purpose.split()[0] for _, purpose, _ in drawn} == {"liveness", "readiness"}
+    assert len({purpose for _, purpose, _ in drawn}) > 4, "every start has its own"
+    assert max(index for _, _, index in drawn) < 100 + 400 / 10
 
 
 def test_what_another_pod_does_changes_no_outcome():
@@ -97,6 +97,30 @@ def test_recording_and_running_again_change_nothing():
     assert lines(first) == lines(again) == lines(kept)
     assert first.totals.tobytes() == again.totals.tobytes() == kept.totals.tobytes()
     assert lines(run(scenario, 1)) != lines(first), "another trial has other draws"
+
+
+@pytest.mark.parametrize("rate_per_s", [60.0, 75.0, 90.0, 150.0])
+def test_looking_ahead_changes_no_outcome(rate_per_s: float, monkeypatch: pytest.MonkeyPatch):
+    """A pod that is busy for hours, and slower for a while: the same restarts whether all its probes are judged."""
+    probe, faults = Probe(failures=2), {"slow": fault("web in home", Effect(slow=1.4), at_s=5000.0, until=1000.0)}
+    scenario = busy_pod(rate_per_s, horizon=9_000.0, liveness=probe, readiness=Probe(every=7.0, failures=1, delay=3.5))
+    scenario = scenario.model_copy(update={"faults": world(faults=faults).faults})
+    found = []
+    for ahead in (0, 100):
+        monkeypatch.setattr(probes, "_AHEAD", ahead)
+        of_pod = [(round(r.at_s, 3), r.kind) for r in run(scenario).records if r.pod]
+        found.append(of_pod)
+    assert found[0] == found[1]
+    assert len(found[0]) > 2
+
+
+def test_a_pod_that_is_a_little_slow_is_not_looked_at_all_the_time():
+    """70/s on 80/s: one probe of 30 or so meets a full queue; a day has 8640 of them."""
+    blocked = blocked_share(7.0, 8, 8)
+    trial = Trial(busy_pod(70.0, horizon=86_400.0, liveness=Probe(failures=1000)), "test", 0)
+    trial.run()
+    assert 0.005 < blocked < 0.05
+    assert trial.traffic.n_steps < 3.0 * 4.0 * blocked * 8640.0 + 300.0
 
 
 def test_pods_that_can_answer_are_not_probed():

@@ -1,0 +1,136 @@
+"""Calls between services, compiled: what they do to the holding time and quality of the caller and the callee's load.
+
+The equations are those of `docs/data-plane.md`, section 1.3. It knows neither users nor regions.
+"""
+
+import math
+
+import numpy as np
+
+from sim.traffic.answers import pool_answer
+from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled, floats
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.network import NETWORK, Network
+
+_HANDOFF_WAIT_MAX_S = 60.0  # of a caller whose callee frees no place at all
+
+
+@compiled(F8(F8, F8, I8))
+def mean_tries(failed: float, budget: float, n_attempts: int) -> float:
+    """Attempts per call: each failure is tried again, with a probability that the budget of retries can pay for."""
+    power, full_retries = 1.0, 0.0
+    for _ in range(n_attempts - 1):
+        power *= failed
+        full_retries += power
+    again = min(1.0, budget / full_retries) if full_retries > 0.0 else 1.0
+    tries, power = 1.0, 1.0
+    for _ in range(n_attempts - 1):
+        power *= again * failed
+        tries += power
+    return tries
+
+
+@compiled(F8(F8, F8, F8))
+def throttled_share(requests: float, accepts: float, ratio: float) -> float:
+    """Share of what is wanted that a client does not even send (adaptive throttling)."""
+    return max(0.0, (requests - ratio * accepts) / (requests + 1.0))
+
+
+@compiled(floats(3)(I8, F1, NETWORK))
+def attempt_answer(e: int, state: Floats, net: Network) -> tuple[float, float, float]:
+    """One attempt of edge `e`: (share that fails, mean time until its end, requests sent for it)."""
+    edges, pools, pods, pod_algebra = net.edges, net.pools, net.pods, net.pod_algebra
+    timeout_s, hedge_s = edges[e, EDGE_TIMEOUT_S], edges[e, EDGE_HEDGE_S]
+    if edges[e, EDGE_REACHABLE] == 0.0:
+        return 1.0, timeout_s, 2.0 if hedge_s < timeout_s else 1.0
+    callee = int(edges[e, EDGE_TO])
+    quality, rejected = state[net.counts[AT_QUALITY] + callee], net.pool_algebra[callee, OUT_REJECTED]
+    let_in = 1.0 - rejected
+    ok, spent_s, answered = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
+    if hedge_s >= timeout_s:
+        return min(max(1.0 - ok * quality, 0.0), 1.0), let_in * spent_s + rejected * edges[e, EDGE_FAST_FAIL_S], 1.0
+    # A second one is sent for those without any answer; both answers as if exponential from then on.
+    early_ok, early_s, early = pool_answer(callee, hedge_s, pods, pools, pod_algebra)
+    other_ok, other_s, other = pool_answer(callee, timeout_s - hedge_s, pods, pools, pod_algebra)
+    open_share = max(let_in - early, 0.0)
+    missed = max(open_share - (ok - early_ok) * quality, 0.0)
+    failed = 1.0 - ok * quality - missed * other_ok * quality
+    answers = max(answered - early, 0.0) / max(let_in * (spent_s - early_s), 1e-12) + other / max(other_s, 1e-12)
+    rest_s = timeout_s - hedge_s
+    if answers > 1e-12:
+        rest_s = -math.expm1(-answers * rest_s) / answers
+    wait_s = rejected * edges[e, EDGE_FAST_FAIL_S] + let_in * early_s + open_share * rest_s
+    return min(max(failed, 0.0), 1.0), wait_s, 1.0 + open_share
+
+
+@compiled(NOTHING(I8, F1, NETWORK))
+def hand_over(e: int, state: Floats, net: Network) -> None:
+    """The caller keeps its slot until the callee takes the request over; the answer is the callee's."""
+    pool_algebra, edges = net.pool_algebra, net.edges
+    caller, callee = int(edges[e, EDGE_FROM]), int(edges[e, EDGE_TO])
+    calls, works = edges[e, EDGE_CALLS], 0.0
+    quality, rejected = pool_algebra[caller, OUT_QUALITY_TARGET], pool_algebra[callee, OUT_REJECTED]
+    free, blocked_s = max(1.0 - rejected, 1e-6), _HANDOFF_WAIT_MAX_S
+    if edges[e, EDGE_REACHABLE] != 0.0 and rejected < 1.0:
+        blocked_s = min(rejected / free / max(pool_algebra[callee, OUT_DONE], 1e-9), blocked_s)
+        deadline_s = net.pools[caller, POOL_DEADLINE_S]
+        _, spent_s, _ = pool_answer(caller, deadline_s, net.pods, net.pools, net.pod_algebra)
+        left_s = deadline_s - spent_s if math.isfinite(deadline_s) else np.inf
+        ok, _, _ = pool_answer(callee, left_s, net.pods, net.pools, net.pod_algebra)
+        works = min(ok / free, 1.0) * state[net.counts[AT_QUALITY] + callee]
+        # Nobody is turned away: the rejected come again until they are in.
+        pool_algebra[callee, OUT_OFFERED] += pool_algebra[caller, OUT_DONE] * quality * calls / free
+    pool_algebra[caller, OUT_HOLD_TARGET_S] += quality * calls * blocked_s
+    works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
+    pool_algebra[caller, OUT_QUALITY_TARGET] = quality * works
+
+
+@compiled(NOTHING(F1, F1, F1, NETWORK))
+def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
+    """Holding time and quality of each caller, load of each callee, averages of breakers and throttles."""
+    pools, edges, counts, pool_algebra = net.pools, net.edges, net.counts, net.pool_algebra
+    breaker0 = counts[AT_BREAKER]
+    for i in range(counts[N_POOLS]):
+        pool_algebra[i, OUT_HOLD_TARGET_S] = pools[i, POOL_WORK_S]
+        pool_algebra[i, OUT_QUALITY_TARGET] = 1.0
+        pool_algebra[i, OUT_OFFERED] = 0.0
+        pool_algebra[i, OUT_ENTRY] = 0.0
+    for e in range(counts[N_EDGES]):
+        rate[breaker0 + e], slope[breaker0 + e] = 0.0, 0.0
+        if edges[e, EDGE_HANDOFF] != 0.0:
+            hand_over(e, state, net)
+            continue
+        caller, callee, fast_fail_s = int(edges[e, EDGE_FROM]), int(edges[e, EDGE_TO]), edges[e, EDGE_FAST_FAIL_S]
+        calls, gate, fallback = edges[e, EDGE_CALLS], edges[e, EDGE_GATE], edges[e, EDGE_FALLBACK]
+        failed, wait_s, load = attempt_answer(e, state, net)
+        success, throttle = 1.0 - failed, counts[AT_THROTTLE] + 2 * e
+        throttles = math.isfinite(edges[e, EDGE_THROTTLE])
+        if throttles:
+            kept_back = throttled_share(state[throttle], state[throttle + 1], edges[e, EDGE_THROTTLE])
+            failed += kept_back * success
+            wait_s += kept_back * (fast_fail_s - wait_s)
+            load *= 1.0 - kept_back
+        tries = mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
+        works = (1.0 - failed) * tries
+        works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
+        quality = pool_algebra[caller, OUT_QUALITY_TARGET]
+        pool_algebra[caller, OUT_HOLD_TARGET_S] += (
+            quality
+            * calls
+            * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
+        )
+        attempts = pool_algebra[caller, OUT_DONE] * quality * calls * tries * gate
+        if edges[e, EDGE_REACHABLE] != 0.0:
+            pool_algebra[callee, OUT_OFFERED] += attempts * load
+        pool_algebra[caller, OUT_QUALITY_TARGET] = quality * (
+            gate * (fallback + (1.0 - fallback) * works) + (1.0 - gate) * fallback
+        )
+        if edges[e, EDGE_WINDOW_S] > 0.0:
+            rate[breaker0 + e] = (success - state[breaker0 + e]) / edges[e, EDGE_WINDOW_S]
+            slope[breaker0 + e] = -1.0 / edges[e, EDGE_WINDOW_S]
+        if throttles:
+            forget = 1.0 / edges[e, EDGE_THROTTLE_S]
+            rate[throttle] = attempts - forget * state[throttle]
+            rate[throttle + 1] = attempts * (1.0 - failed) - forget * state[throttle + 1]
+            slope[throttle], slope[throttle + 1] = -forget, -forget
