@@ -54,7 +54,7 @@ def zoom_in(scenario: ScenarioChoice, choice: RunChoice, output: OutputChoice, w
         raise UsageError("this scenario has no populations: there are no requests to play")
     played = play_window(resolved, name, window.trial, from_s, for_s)
     runs = request_runs(resolved, played, window, workers=choice.workers)
-    zoom = Zoom(experiment.name, resolved, played.record, played.totals, from_s, from_s + for_s, runs)
+    zoom = Zoom(experiment.name, resolved, played.record, played.totals, played.pools, from_s, from_s + for_s, runs)
     report = _write_report(zoom, choice.out) if output.report else None
     if output.json:
         print_document(zoom_document(zoom, report))

@@ -221,12 +221,12 @@ class Network:
             group.refresh_demand()
         if not self._is_constant:
             after(env, DEMAND_STEP_S, self._on_demand_step)
-        areas = dict.fromkeys(self.pools.values(), (0.0, 0.0))
+        areas = dict.fromkeys(self.pools.values(), (0.0, 0.0, 0.0))
         if window_start_s > start_s:
             env.run(until=window_start_s)
             for pool in areas:
                 pool.book()
-                areas[pool] = (pool.inside_area, pool.waiting_area)
+                areas[pool] = (pool.inside_area, pool.waiting_area, pool.ready_area)
         env.run(until=self.end_s)
         sampler.sample()
         pools = {pool.name: self._pool_totals(pool, areas[pool], window_start_s) for pool in self.pools.values()}
@@ -258,7 +258,7 @@ class Network:
             if group.demand_now() != group.rate_per_s:
                 group.refresh_demand()
 
-    def _pool_totals(self, pool: Pool, before: tuple[float, float], window_start_s: float) -> PoolTotals:
+    def _pool_totals(self, pool: Pool, before: tuple[float, float, float], window_start_s: float) -> PoolTotals:
         pool.book()
         window_s = self.end_s - window_start_s
         return PoolTotals(
@@ -273,6 +273,7 @@ class Network:
             lost=pool.lost,
             inside_mean=(pool.inside_area - before[0]) / window_s,
             waiting_mean=(pool.waiting_area - before[1]) / window_s,
+            ready_mean=(pool.ready_area - before[2]) / window_s,
         )
 
     @staticmethod

@@ -66,7 +66,7 @@ class Pool:
         self._marks: list[float] = []
         self.n_ready = 0
         self.n_inside = self.n_waiting = 0
-        self.inside_area = self.waiting_area = 0.0
+        self.inside_area = self.waiting_area = self.ready_area = 0.0
         self.area_at_s = env.now
         self.offered = self.rejected = self.queued = self.done = self.failed = 0
         self.left = self.cancelled = self.dropped = self.lost = 0
@@ -274,6 +274,7 @@ class Pool:
 
     def _make_ready(self, pod: Pod, since_s: float) -> None:
         assert pod.n_inside == pod.busy == 0
+        self.book()
         pod.present = pod.ready = True
         pod.is_draining = pod.is_unwell = False
         pod.ready_at_s = since_s
@@ -394,4 +395,5 @@ class Pool:
         if span_s > 0.0:
             self.inside_area += self.n_inside * span_s
             self.waiting_area += self.n_waiting * span_s
+            self.ready_area += self.n_ready * span_s
             self.area_at_s = now_s

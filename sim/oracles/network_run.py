@@ -128,8 +128,9 @@ class PoolTotals:
     offered, rejected, queued, done, failed, left, cancelled, dropped, lost : int
         Requests sent to it; turned away; that had to wait for a slot; answered well; answered with an error; that ran
         out of patience; taken back by their caller; dropped as too late; lost with a pod.
-    inside_mean, waiting_mean : float
-        Time averages over [window start, horizon] of requests inside and of those waiting for a slot, all pods.
+    inside_mean, waiting_mean, ready_mean : float
+        Time averages over [window start, horizon] of requests inside and of those waiting for a slot, all pods, and of
+        ready pods.
     """
 
     offered: int
@@ -143,6 +144,7 @@ class PoolTotals:
     lost: int
     inside_mean: float
     waiting_mean: float
+    ready_mean: float
 
     @property
     def busy_mean(self) -> float:

@@ -162,19 +162,21 @@ def _user_lanes(zoom: Zoom) -> list[_Lane]:
 
 
 def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
-    trace, shown = zoom.trace, zoom.shown
-    at_s = trace.at_s[shown]
+    trace, shown, pools = zoom.trace, zoom.shown, zoom.pools
+    at_s = pools.times_s
     times_s, inside = _of_runs(zoom, lambda run: run.curves.in_flight[pool])
     _, ready = _of_runs(zoom, lambda run: run.curves.ready[pool])
     lanes = [
-        _Lane("requests inside", at_s, trace.in_flight[shown, index], times_s, inside),
-        _Lane("ready pods", at_s, trace.ready[shown, index], times_s, ready, held=True),
+        _Lane("requests inside", at_s, pools.in_flight[:, index], times_s, inside),
+        _Lane("ready pods", at_s, pools.ready[:, index], times_s, ready, held=True),
     ]
     if zoom.scenario.services[pool.partition("/")[2]].memory is not None:
         _, memory = _of_runs(zoom, lambda run: run.curves.memory_mib[pool])
-        limit = np.where(trace.memory_limit_mib[shown, index] > 0.0, trace.memory_limit_mib[shown, index], np.nan)
-        mean = np.where(trace.ready[shown, index] > 0.0, trace.memory_mib[shown, index], np.nan)
-        lanes.append(_Lane("memory of the fullest pod (MiB)", at_s, mean, times_s, memory, limit=limit))
+        limits = trace.memory_limit_mib[shown, index]
+        limit = np.interp(at_s, trace.at_s[shown][limits > 0.0], limits[limits > 0.0]) if limits.any() else None
+        lanes.append(
+            _Lane("memory of the fullest pod (MiB)", at_s, pools.memory_mib[:, index], times_s, memory, limit=limit)
+        )
     return lanes
 
 

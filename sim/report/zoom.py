@@ -25,6 +25,28 @@ POINTS: Final = 0.01
 """Availabilities nearer than this agree whatever chance says."""
 SHARE: Final = 0.05
 """All other figures that differ by no more than this share of the larger one agree whatever chance says."""
+REQUESTS: Final = 0.5
+"""So do means of requests inside that are nearer than this."""
+PODS: Final = 0.05
+"""So do means of ready pods that are nearer than this."""
+
+
+@dataclass(frozen=True)
+class PoolCurves:
+    """Pools of the engine at even times within the window.
+
+    Attributes
+    ----------
+    times_s : ndarray, shape (n,)
+        s since the start.
+    in_flight, ready, memory_mib : ndarray, shape (n, n_pools)
+        Requests inside; ready pods; memory of the fullest ready pod (NaN without).
+    """
+
+    times_s: Floats
+    in_flight: Floats
+    ready: Floats
+    memory_mib: Floats
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,8 @@ class Zoom:
         The engine's trial up to the end of the window, with its trace.
     totals : ndarray, shape (n_populations, n_totals)
         The engine's integrals within the window.
+    pools : PoolCurves
+        The engine's pools within the window.
     from_s, to_s : float
         The window, s since the start.
     runs : tuple of RequestRun
@@ -51,6 +75,7 @@ class Zoom:
     scenario: Scenario
     record: TrialRecord
     totals: Floats
+    pools: PoolCurves
     from_s: float
     to_s: float
     runs: tuple[RequestRun, ...]
@@ -101,6 +126,8 @@ class Figure:
         What each request-level run says.
     is_share : bool
         A share in [0, 1].
+    floor : float
+        Nearer than this they agree whatever chance says.
     """
 
     key: str
@@ -108,6 +135,7 @@ class Figure:
     engine: float
     values: tuple[float, ...]
     is_share: bool = False
+    floor: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -130,7 +158,7 @@ class Figure:
     def agrees(self) -> bool:
         """Whether the difference is within chance, or too small to matter."""
         difference = abs(self.engine - self.mean)
-        near = POINTS if self.is_share else SHARE * max(abs(self.engine), abs(self.mean))
+        near = POINTS if self.is_share else max(self.floor, SHARE * max(abs(self.engine), abs(self.mean)))
         chance = 0.0
         if self.standard_error > 0.0:
             chance = self.standard_error * float(stats.t.ppf(0.5 + 0.5 * CONFIDENCE, len(self.values) - 1))
@@ -187,22 +215,19 @@ def _figures(zoom: Zoom) -> list[Figure]:
         found.append(Figure("oom_kills", "OOM kills", float(kills), of_runs))
     for i, pool in enumerate(zoom.record.pools):
         inside = tuple(run.pools[pool].inside_mean for run in zoom.runs)
-        ready = tuple(_mean_over(run.curves.times_s, run.curves.ready[pool]) for run in zoom.runs)
-        at_s = zoom.trace.at_s[zoom.shown]
-        engine_ready = _mean_over(at_s, zoom.trace.ready[zoom.shown, i])
+        ready = tuple(run.pools[pool].ready_mean for run in zoom.runs)
+        engine_ready = _mean_over(zoom.pools.times_s, zoom.pools.ready[:, i])
         if max(engine_ready, *ready) == 0.0:
             continue  # asleep all the time
-        engine_inside = _mean_over(at_s, zoom.trace.in_flight[zoom.shown, i])
-        found.append(Figure(f"in_flight {pool}", f"in flight in {pool}, mean", engine_inside, inside))
-        found.append(Figure(f"ready {pool}", f"ready pods of {pool}, mean", engine_ready, ready))
+        engine_inside = _mean_over(zoom.pools.times_s, zoom.pools.in_flight[:, i])
+        found.append(Figure(f"in_flight {pool}", f"in flight in {pool}, mean", engine_inside, inside, floor=REQUESTS))
+        found.append(Figure(f"ready {pool}", f"ready pods of {pool}, mean", engine_ready, ready, floor=PODS))
     return found
 
 
 def _mean_over(times_s: Floats, values: Floats) -> float:
-    """Time average of a sampled curve."""
-    if len(times_s) < 2:
-        return float(values[-1]) if len(values) else math.nan
-    return float(np.trapezoid(values, times_s) / (times_s[-1] - times_s[0]))
+    """Time average of a sampled curve; each sample counts until the next one, because pods come and go in jumps."""
+    return float(values[:-1] @ np.diff(times_s) / (times_s[-1] - times_s[0]))
 
 
 def verdict(zoom: Zoom) -> str:
@@ -210,7 +235,10 @@ def verdict(zoom: Zoom) -> str:
     n_seeds = len(zoom.runs)
     seeds = f"{n_seeds} seeds" if n_seeds > 1 else "one seed"
     apart = [f for f in zoom.figures if not f.agrees]
-    within = f"within chance ({CONFIDENCE:.0%}, {seeds}) or within {100 * POINTS:.0f} percentage point or {SHARE:.0%}"
+    within = (
+        f"within chance ({CONFIDENCE:.0%}, {seeds}), or nearer than {100 * POINTS:.0f} percentage point, {SHARE:.0%} "
+        "or half a request"
+    )
     if not apart:
         return f"The engine and the request-level model agree: all {len(zoom.figures)} figures are {within}."
     worst = max(apart, key=_distance)

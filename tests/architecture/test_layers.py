@@ -40,7 +40,8 @@ HOMES = {
 """The only layers that import a library."""
 ENGINE = {"traffic", "world", "measures", "study"}
 SIDE_BY_SIDE = {
-    *("sim.commands.zoom", "sim.commands.zoom_engine", "sim.report.zoom", "sim.report.figures_zoom"),
+    *("sim.commands.zoom", "sim.commands.zoom_engine", "sim.commands.zoom_notes"),
+    *("sim.report.zoom", "sim.report.figures_zoom"),
     "sim.commands.stability_check",
 }
 """Modules that show oracle and engine beside each other; nothing of the engine imports them, being above it."""

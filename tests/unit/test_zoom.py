@@ -57,9 +57,9 @@ def of_kind(window: EngineWindow, kind: type, *, after_s: float) -> list[Any]:
 
 
 def zoomed(shop: Scenario, played: EngineWindow, script: Script, seeds: int = 3) -> Zoom:
-    given = EngineWindow(played.begin, script, played.demand, played.record, played.totals)
+    given = EngineWindow(played.begin, script, played.demand, played.record, played.totals, played.pools)
     runs = request_runs(shop, given, WindowChoice(0, "9m", "4m", seeds), workers=1)
-    return Zoom("Web shop", shop, played.record, played.totals, 540.0, 780.0, runs)
+    return Zoom("Web shop", shop, played.record, played.totals, played.pools, 540.0, 780.0, runs)
 
 
 def test_the_two_agree_on_a_plain_window_and_not_without_its_fault(shop: Scenario, played: EngineWindow) -> None:
@@ -202,6 +202,21 @@ def test_agreement_is_chance_or_too_little_to_matter(
     engine: float, values: tuple[float, ...], is_share: bool, agrees: bool
 ) -> None:
     assert Figure("key", "label", engine, values, is_share).agrees is agrees
+
+
+def test_a_floor_lets_small_numbers_agree() -> None:
+    assert Figure("key", "label", 0.4, (0.01, 0.01), floor=0.5).agrees
+    assert not Figure("key", "label", 0.6, (0.01, 0.01), floor=0.5).agrees
+
+
+def test_the_engine_is_sampled_evenly(played: EngineWindow) -> None:
+    pools = played.pools
+    assert np.diff(pools.times_s) == pytest.approx(np.ones(240))
+    assert pools.ready[:, 1].tolist() == [4.0] * 241
+    assert pools.memory_mib[0, 1] == pytest.approx(300.0 + 5.0 * max(
+        n for name, n in played.begin.inside.items() if "store" in name
+    ), rel=1e-3)  # fmt: skip
+    assert np.isnan(pools.memory_mib[:, 0]).all()
 
 
 def test_texts_of_a_figure() -> None:
