@@ -32,8 +32,8 @@ COLUMNS: dict[str, Callable[[str, int], dict[str, float]]] = {
     "auto": partial(engine_run, "auto"),
 }
 RUNS, RUNS_BISTABLE = 24, 48
-RUNS_OF_GEARS = 4
-"""The engine is cheap: so many times the runs of the request model, so that its chance adds little."""
+RUNS_OF_GEARS = 2
+"""The engine is cheap: so many times the runs of the request model, so that its chance adds less."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("column", choices=[*COLUMNS, "all"])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--runs", type=int, help="runs of each case; default: 24, of bistable cases 48; engine: x4")
+    parser.add_argument("--runs", type=int, help="runs of each case; default: 24, of bistable cases 48; engine: x2")
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
     given = parser.parse_args()
     if unknown := set(given.cases) - set(NAMES):
