@@ -126,7 +126,7 @@ def startup_law(*, startup_s: float, startup_spread_share: float, **_: Any) -> L
 
 
 def two_tiers(model: Model) -> Scenario:
-    """Return U (4 x 16 slots) that calls J (4 x 8 slots, waits 2 s, 2 attempts), with J at rho .94 when it is x1.5 slow.
+    """Return U (4 x 16 slots) that calls J (4 x 8 slots, waits 2 s, 2 attempts), J at rho .94 when x1.5 slow.
 
     The published figures name no more than that. Work, load and queue bounds were chosen, among some seventy sets run
     request by request, so that U and its success at rho .94 come near what is published; agreement is no evidence.
@@ -155,9 +155,7 @@ def slowdown(service: str, start_s: float, end_s: float, factor: float) -> Fault
     )
 
 
-def scenario(
-    services: dict[str, Service], pods: int, clients: Population, horizon_s: float, **fields: Any
-) -> Scenario:
+def scenario(services: dict[str, Service], pods: int, clients: Population, horizon_s: float, **fields: Any) -> Scenario:
     """Return one region with `pods` pods of each service."""
     return Scenario(
         name="validation",

@@ -56,6 +56,14 @@ def with_run(figures: Figures, found: dict[str, float]) -> Figures:
     return grown
 
 
+def play(column: str, name: str, first: int, last: int) -> Figures:
+    """Return the figures of the runs number first .. last - 1 of a case."""
+    figures: Figures = {}
+    for k in range(first, last):
+        figures = with_run(figures, COLUMNS[column](name, k))
+    return figures
+
+
 def rounded(figures: Figures) -> Figures:
     """Return the figures with twelve digits, which machines agree on."""
     return {
@@ -83,13 +91,13 @@ def store(document: dict[str, Any]) -> None:
 
 def run_column(column: str, names: list[str], runs: int | None, *, fresh: bool) -> None:
     """Play the cases and write the column after each."""
-    play = COLUMNS[column]
+    one_run = COLUMNS[column]
     for name in names:
         document = stored(column)
         case = {"runs": 0, "measures": {}} if fresh else document["cases"].get(name, {"runs": 0, "measures": {}})
         begun_s, first = time.perf_counter(), case["runs"]
         for k in range(first, runs if runs is not None else runs_wanted(column, name)):
-            case = {"runs": k + 1, "measures": with_run(case["measures"], play(name, k))}
+            case = {"runs": k + 1, "measures": with_run(case["measures"], one_run(name, k))}
         if case["runs"] > first:
             document = stored(column)
             document["cases"][name] = case | {"measures": rounded(case["measures"])}
