@@ -101,10 +101,7 @@ def main_table(found: list[Row]) -> list[str]:
         cells = [row.case, MEASURES[row.measure]]
         cells += [number(theirs[key]) if key in theirs else "" for key in ("request", "fluid")]
         cells += [figure_text(row.request), str(row.request.n)]
-        cells += [
-            f"{figure_text(row.columns.get(name))} ({z_text(row, name)})" if name in row.columns else ""
-            for name in COLUMNS
-        ]
+        cells += [with_z(row, name) for name in COLUMNS]
         lines.append(cells)
     return table(header, lines)
 
@@ -186,8 +183,8 @@ def page() -> str:
             "",
             "## What mean rates are still off by",
             "",
-            "The remaining error of the fluid, for those who set `noise: never`. `auto` keeps it wherever it stays with",
-            "mean rates.",
+            "The remaining error of the fluid, for those who set `noise: never`. `auto` keeps it wherever it",
+            "stays with mean rates.",
             "",
             *bias_table(found),
             "",
