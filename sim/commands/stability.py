@@ -50,7 +50,7 @@ def show_stability(
         progress=tell,
     )
     checks = _checked(experiment, found, check, tell) if check else []
-    warnings = scenario_lines(experiment, [s.architecture for s in found])
+    warnings = [*_disagreements(checks), *scenario_lines(experiment, [s.architecture for s in found])]
     page = _write_page(experiment, found, checks, warnings, folder) if output.report else None
     if output.json:
         print_document(stability_document(found, checks, warnings, page))
@@ -72,6 +72,12 @@ def _checked(experiment: Experiment, found: "list[Stability]", n: int, tell: Any
     from sim.commands.stability_check import check_cells
 
     return [check for s in found for check in check_cells(experiment.scenarios[s.architecture], s, n, tell)]
+
+
+def _disagreements(checks: "list[Check]") -> list[str]:
+    from sim.commands.stability_check import disagreement_lines
+
+    return disagreement_lines(checks)
 
 
 def _write_page(
@@ -134,6 +140,7 @@ def _design_document(s: "Stability") -> dict[str, Any]:
         "lasts_s": s.lasts_s,
         "critical_load": number(s.critical_load),
         "highest_load": number(s.highest_load),
+        "chance_load": number(s.chance_load),
         "map": [{"load": c.load, "lost": c.lost, "state": c.state.value} for c in s.cells],
         "triggers": [{"lost": t.lost, "shortest_s": number(t.shortest_s)} for t in s.tippings],
         "recovery": [{"load": load, "time_s": number(time_s)} for load, time_s in s.recovery],

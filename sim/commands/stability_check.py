@@ -104,6 +104,21 @@ def _collapses(scenario: Scenario, threshold: float, seed: int) -> bool:
     )
 
 
+def disagreement_lines(checks: Sequence[Check]) -> list[str]:
+    """At most one line, for the head of the page: where single requests end otherwise than the map says."""
+    wrong = [check for check in checks if check.agree_share < 0.5]
+    if not wrong:
+        return []
+    worse = [check for check in wrong if not check.collapse_expected]
+    side = "worse than the map shows" if len(worse) == len(wrong) else "better" if not worse else "partly worse"
+    texts = "; ".join(check.text for check in wrong[:3])
+    more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return [
+        f"Single requests disagree with the map in {len(wrong)} of {len(checks)} checked cells, where the design is "
+        f"{side}: {texts}{more}."
+    ]
+
+
 def verdicts_of(checks: Sequence[Check]) -> "dict[str, list[Verdict]]":
     """Checked cells by architecture, as the map marks them."""
     found: dict[str, list[Verdict]] = {}

@@ -18,6 +18,7 @@ from sim.measures.faults import Level, Occurrence, causes, joined_names, occurre
 from sim.measures.outages import Below, outages_of, stretches_below, time_below_s
 from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
 from sim.scenario.schema import Scenario
+from sim.traffic.gears import Shift
 from sim.world.log import TOTALS, Kind, Record, TrialRecord
 
 Table = dict[str, NDArray[Any]]
@@ -35,7 +36,8 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"lost_hours": REAL, "productivity_cost": REAL, "sla_credit": REAL, "infrastructure_cost": REAL}
     | {"provider_cost": REAL, "node_cost": REAL, "pod_cost": REAL, "total_cost": REAL}
     | {"months": WHOLE, "months_met": WHOLE, "rto_checked": WHOLE, "rto_met": WHOLE}
-    | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL},
+    | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL}
+    | {"noise_budget_spent": WHOLE},
     "outages": KEY
     | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
     | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
@@ -201,6 +203,7 @@ def _trial_row(
         "oom_kills": _count(record, Kind.OOM_KILL),
         "failovers": _count(record, Kind.FAILOVER),
         "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        "noise_budget_spent": any(r.kind is Kind.GEAR and r.what == Shift.BUDGET.value for r in record.records),
         **_cost_cells(record, scenario, populations),
     }
 

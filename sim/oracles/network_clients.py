@@ -174,7 +174,7 @@ class Group:
         self._gaps = stream(arrivals.standard_exponential)
         self._coins = stream(coins.random)
         self._pauses = stream(pauses.random)
-        self.attempts_most = spec.attempts
+        self.attempts_most, self._deadline_s = spec.attempts, spec.deadline
         self.factors: dict[str, float] = {}
         self.rate_per_s, self._stream = 0.0, 0
         self._budget = None if spec.retry_budget is None else Budget(spec.retry_budget)
@@ -226,7 +226,7 @@ class Group:
     def _send(self, number: int, arrived_at_s: float) -> None:
         now_s = self.env.now
         self.attempts += 1
-        job = Job(self, number, arrived_at_s, now_s + self.spec.deadline)
+        job = Job(self, number, arrived_at_s, now_s + self._deadline_s)
         if self._throttling is not None and self._throttling.refuses(now_s, next(self._coins)):
             self.throttled += 1
             after(self.env, USER_FAST_FAIL_S, self._on_rejected, job)

@@ -9,6 +9,7 @@ import math
 
 from sim.oracles.network_script import (
     DemandFactor,
+    EdgeReach,
     Happening,
     PodCondition,
     PodMemoryUse,
@@ -103,10 +104,34 @@ def _occurrence(
             lost = math.ceil(effect.capacity * count - 1e-9)
             found += _held([f"{region}/{service}/{k + 1}" for k in range(lost)], f"{cause} capacity", span_s)
     if effect.partition:
-        for region, service in pools:
-            found += [PoolReach(at_s, region, service, False), PoolReach(end_s, region, service, True)]
-    for pod in pods:
+        found += _cut_off({region for region, _ in pools}, scenario, span_s)
+    for pod in _all_slots(pools, scenario):
         found += _condition(pod, effect, cause, span_s)
+    return found
+
+
+def _all_slots(pools: dict[tuple[str, str], int], scenario: Scenario) -> list[str]:
+    """Pods placed, and those that an autoscaler may add: a sick service makes them sick as well."""
+    names = []
+    for (region, service), count in pools.items():
+        scaling = scenario.services[service].autoscale
+        most = count if scaling is None else max(count, scaling.most)
+        names += [f"{region}/{service}/{k + 1}" for k in range(most)]
+    return names
+
+
+def _cut_off(regions: set[str], scenario: Scenario, span_s: tuple[float, float]) -> list[Happening]:
+    """Users do not reach the regions, nor do calls between them and others."""
+    placed = [(r, s) for r, services in scenario.place.items() for s, count in services.items() if count > 0]
+    found: list[Happening] = []
+    for region, service in placed:
+        for at_s, reachable in zip(span_s, (False, True), strict=True):
+            if region in regions:
+                found.append(PoolReach(at_s, region, service, reachable))
+            for callee in scenario.services[service].calls:
+                home = region if (region, callee) in placed else next(r for r, s in placed if s == callee)
+                if home != region and {home, region} & regions:
+                    found.append(EdgeReach(at_s, region, service, callee, reachable))
     return found
 
 

@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+import simpy
+
 from sim.oracles.network_memory import PodMemoryState
-from sim.scenario.schema import CrashLoop
+from sim.scenario.schema import CrashLoop, Service
 
 if TYPE_CHECKING:
     from sim.oracles.network_pods import Pool
@@ -112,3 +114,20 @@ def backoff_s(spec: CrashLoop, n_crashes: int) -> float:
     if n_crashes <= 1:
         return spec.first
     return min(spec.initial * 2.0 ** min(n_crashes - 2, 64), spec.longest)
+
+
+def picker(service: Service, env: simpy.Environment) -> Callable[[deque[Any]], Any]:
+    """What takes the next one out of a queue that is not empty, in the order of the service."""
+    if service.order == "fifo":
+        return deque.popleft
+    if service.order == "lifo":
+        return deque.pop
+
+    def adaptive(queue: deque[Any]) -> Any:
+        while len(queue) > 1 and queue[0].state != WAITING:
+            queue.popleft()
+        if env.now - queue[0].entered_at_s > service.adaptive_above:
+            return queue.pop()
+        return queue.popleft()
+
+    return adaptive

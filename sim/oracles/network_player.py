@@ -50,9 +50,7 @@ class Player:
             case PodStops():
                 self._stop(happening)
             case PodStarts():
-                pool, pod = self._pod(happening.pod)
-                pod.holds.discard(happening.cause)
-                pool.start(pod, startup=happening.startup)
+                self._start(happening)
             case PodCondition():
                 self._set_condition(happening)
             case PodMemoryUse() | PodLimit():
@@ -82,6 +80,13 @@ class Player:
 
     def _pod(self, name: str) -> tuple[Pool, Pod]:
         return self._network.pod_pools[name], self._network.pods[name]
+
+    def _start(self, happening: PodStarts) -> None:
+        pool, pod = self._pod(happening.pod)
+        is_released = happening.cause in pod.holds
+        pod.holds.discard(happening.cause)
+        if pod.present or not is_released:  # one that was taken away while it was held down stays away
+            pool.start(pod, startup=happening.startup)
 
     def _stop(self, happening: PodStops) -> None:
         pool, pod = self._pod(happening.pod)

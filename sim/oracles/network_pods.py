@@ -27,7 +27,7 @@ import numpy as np
 import simpy
 
 from sim.laws import law_of
-from sim.oracles.network_jobs import OUTSIDE, WAITING, WORKING, Calls, Job, Pod, ProbeTicket, backoff_s
+from sim.oracles.network_jobs import OUTSIDE, WAITING, WORKING, Calls, Job, Pod, ProbeTicket, backoff_s, picker
 from sim.oracles.network_kit import after, stream, unit_work
 from sim.scenario.schema import Service
 
@@ -51,7 +51,10 @@ class Pool:
         self._startups: Iterator[float] = stream(startups.random)
         self._patience: Iterator[float] = stream(patience.standard_exponential)
         self._startup_law = law_of(service.startup)
-        self._pick = {"fifo": self._oldest, "lifo": self._newest, "adaptive": self._adaptive}[service.order]
+        self._pick = picker(service, env)
+        # Looked up for every request: a model's fields cost more than a plain attribute.
+        self._work_s, self._contention, self._cold = service.work, service.contention, service.cold
+        self._deadline_aware, self._patience_s, self._needs = service.deadline_aware, service.patience, service.needs
         self.edges: list[Calls] = []
         """Calls that each request makes after its own work, in this order."""
         self.reachable = True
@@ -74,7 +77,7 @@ class Pool:
         """Send a request to a listed pod; False: it was turned away."""
         self.offered += 1
         listed = self._listed
-        if not listed or (self.service.needs is not None and self.n_ready < self.service.needs):
+        if not listed or (self._needs is not None and self.n_ready < self._needs):
             self.rejected += 1
             return False
         pod = listed[0]
@@ -111,8 +114,8 @@ class Pool:
             pod.queue.append(job)
             self.n_waiting += 1
             self.queued += 1
-            if self.service.patience is not None:
-                after(self.env, self.service.patience * next(self._patience), self._on_impatience, job)
+            if self._patience_s is not None:
+                after(self.env, self._patience_s * next(self._patience), self._on_impatience, job)
         if pod.memory is not None:
             if pod.memory.is_full(self.env.now, pod.n_inside):
                 self.crash(pod, "oom")
@@ -121,17 +124,16 @@ class Pool:
 
     def _start(self, pod: Pod, job: Job) -> None:
         # The slot is taken already.
-        service, now_s = self.service, self.env.now
         job.state = WORKING
-        if service.deadline_aware and job.expires_at_s <= now_s:
+        if self._deadline_aware and job.expires_at_s <= self.env.now:
             # An event, because the next in line may be late as well, and a long line of them would nest too deep.
             after(self.env, 0.0, self._on_dropped, job)
             return
-        work_s = service.work * pod.slow
-        if service.contention:
-            work_s *= 1.0 + service.contention * pod.busy
-        if service.cold is not None and now_s < pod.cold_until_s:
-            work_s *= service.cold.slow
+        work_s = self._work_s * pod.slow
+        if self._contention:
+            work_s *= 1.0 + self._contention * pod.busy
+        if self._cold is not None and self.env.now < pod.cold_until_s:
+            work_s *= self._cold.slow
         after(self.env, work_s * next(self._works), self._on_worked, job)
 
     def _on_worked(self, event: Any) -> None:
@@ -198,7 +200,8 @@ class Pool:
             self._next(pod)
         if pod.is_draining and not pod.n_inside:
             self._gone(pod)
-        self.serve_handovers()
+        if self.handovers:
+            self.serve_handovers()
 
     def abandon(self, job: Job) -> None:
         """Whoever waited for the request has given up."""
@@ -233,21 +236,6 @@ class Pool:
             self._start(pod, job)
             return
         pod.busy -= 1
-
-    @staticmethod
-    def _oldest(queue: deque[Any]) -> Any:
-        return queue.popleft()
-
-    @staticmethod
-    def _newest(queue: deque[Any]) -> Any:
-        return queue.pop()
-
-    def _adaptive(self, queue: deque[Any]) -> Any:
-        while len(queue) > 1 and queue[0].state != WAITING:
-            queue.popleft()
-        if self.env.now - queue[0].entered_at_s > self.service.adaptive_above:
-            return queue.pop()
-        return queue.popleft()
 
     def set_bounds(self, pod: Pod, slots: int, queue: int) -> None:
         """Other slots and another queue bound; whoever is inside stays."""

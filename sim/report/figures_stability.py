@@ -34,7 +34,7 @@ MEANINGS: Final = {
     State.STABLE: "recovers by itself from anything",
     State.VULNERABLE: "fine, but a larger trigger tips it",
     State.METASTABLE: "this loss tips it: the outage stays when the capacity is back",
-    State.OVERLOADED: "down while the capacity is missing",
+    State.OVERLOADED: "does not stay healthy while the capacity is missing",
 }
 CELL_PX: Final = 34
 
@@ -76,6 +76,7 @@ def borders_panel(found: Sequence[Stability]) -> Panel:
             f"{s.peak_per_s:.4g}/s",
             times(s.critical_load),
             times(s.highest_load),
+            "never" if math.isinf(s.chance_load) else f"from {times(s.chance_load)}",
             f"{s.pool[1]} in {s.pool[0]}",
         )
         for s in found
@@ -88,7 +89,7 @@ def borders_panel(found: Sequence[Stability]) -> Panel:
         figure,
         Table(
             "Borders of each design, in multiples of today's peak",
-            ("Design", "Today", "Peak", "Stable up to", "Overloaded above", "Bottleneck"),
+            ("Design", "Today", "Peak", "Stable up to", "Overloaded above", "OOM kills by chance", "Bottleneck"),
             rows,
             words=True,
         ),
@@ -152,6 +153,7 @@ def map_panel(found: Stability, verdicts: Sequence[Verdict] = ()) -> Panel:
             name=f"<b>{LETTERS[state]}</b> {state.value}: {MEANINGS[state]}",
         )
     _mark_today(figure, loads)
+    _mark_chance(figure, loads, found.chance_load)
     _mark_checks(figure, verdicts)
     kind = "slower work" if found.how == "slow" else "pods gone"
     figure.update_xaxes(type="category", categoryarray=xs, showgrid=False, title={"text": "load, times today's peak"})
@@ -188,10 +190,15 @@ def _map_notes(found: Stability, verdicts: Sequence[Verdict]) -> tuple[str, ...]
         f"load, then gets it back; nobody fails over, adds pods or restarts anything by hand. Healthy: at least "
         f"{number(found.threshold, 'share', digits=3)} of first attempts end usable."
     ]
+    if math.isfinite(found.chance_load):
+        notes.append(
+            f"Right of the dotted line ({times(found.chance_load)} today's peak) chance alone fills the memory of a "
+            "pod within half an hour: the map, which knows mean rates only, shows the design better there than it is."
+        )
     if verdicts:
         agree = sum(share >= 0.5 for _, _, share in verdicts)
         notes.append(
-            f"Checked against single requests in {len(verdicts)} cells near the borders: {agree} agree (tick), "
+            f"Checked against single requests in {len(verdicts)} cells near the borders: {agree} agree (circle), "
             f"{len(verdicts) - agree} do not (cross)."
         )
     return tuple(notes)
@@ -213,6 +220,23 @@ def _mark_today(figure: go.Figure, loads: Sequence[float]) -> None:
         figure.add_annotation(
             x=near, y=1.0, yref="paper", yanchor="bottom", text="<b>today's peak</b>", showarrow=False
         )
+
+
+def _mark_chance(figure: go.Figure, loads: Sequence[float], chance: float) -> None:
+    """A dashed line from which chance alone kills pods."""
+    if not loads[0] <= chance <= loads[-1]:
+        return
+    after = next(k for k, load in enumerate(loads) if load >= chance)
+    before = max(after - 1, 0)
+    part = (chance - loads[before]) / max(loads[after] - loads[before], 1e-9)
+    x = before + part
+    figure.add_shape(
+        type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": BLACK, "width": 3, "dash": "dot"}
+    )
+    figure.add_annotation(
+        x=x, y=0.985, yref="paper", yanchor="top", xanchor="right", text="OOM kills by chance \u2192", showarrow=False,
+        font={"color": "#ffffff", "size": 12}, bgcolor=BLACK,
+    )  # fmt: skip
 
 
 def _mark_checks(figure: go.Figure, verdicts: Sequence[Verdict]) -> None:
@@ -238,7 +262,8 @@ def _map_finding(found: Stability) -> str:
         return f"{name} cannot serve today's peak: it is healthy up to {times(found.highest_load)} of it only"
     if found.today is State.VULNERABLE:
         gap = f"between {times(found.critical_load)} and {times(found.highest_load)} today's peak"
-        return f"{name} is vulnerable today: {gap} it runs well but does not come back once it is congested"
+        chance = ", and chance alone congests it" if found.chance_load < 1.0 else ""
+        return f"{name} is vulnerable today: {gap} it runs well but does not come back once it is congested{chance}"
     if math.isinf(found.critical_load):
         return f"{name} recovers by itself at any load tried"
     room = found.critical_load - 1.0

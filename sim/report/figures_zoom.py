@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from sim.oracles.network_run import BIN_S
@@ -198,7 +199,9 @@ def _panel(zoom: Zoom, key: str, title: str, lanes: list[_Lane]) -> Panel:
     for row, lane in enumerate(lanes, start=1):
         _draw(figure, zoom, lane, row)
     span = [_moment(zoom, zoom.from_s), _moment(zoom, zoom.to_s)]
-    figure.update_xaxes(range=span, showticklabels=True)
+    # The date stands in the head of the page; under every lane it would lie on the title of the next one.
+    seconds = ":%S" if zoom.to_s - zoom.from_s < 600.0 else ""
+    figure.update_xaxes(range=span, tickformat=f"%H:%M{seconds}")
     figure.update_xaxes(title={"text": "time (UTC)"}, row=len(lanes), col=1)
     figure.update_layout(margin={"t": 64})
     summary = f"{title}. Curves over time of {', '.join(lane.title for lane in lanes)}."
@@ -210,25 +213,24 @@ def _moment(zoom: Zoom, at_s: float) -> Any:
 
 
 def _draw(figure: go.Figure, zoom: Zoom, lane: _Lane, row: int) -> None:
-    times = [_moment(zoom, at_s) for at_s in lane.runs_s]
-    with np.errstate(all="ignore"):
-        known = ~np.all(np.isnan(lane.runs), axis=0)
-    low, high, mean = (np.full(len(times), np.nan) for _ in range(3))
-    if known.any():
-        low[known], high[known] = np.nanmin(lane.runs[:, known], axis=0), np.nanmax(lane.runs[:, known], axis=0)
-        mean[known] = np.nanmean(lane.runs[:, known], axis=0)
-    is_first = row == 1
+    known = ~np.all(np.isnan(lane.runs), axis=0)
     shape = "hv" if lane.held else "linear"
-    common = {"showlegend": is_first, "row": row, "col": 1}
-    edge = {"width": 0, "shape": shape}
-    hidden = {"mode": "lines", "line": edge, "hoverinfo": "skip", "legendgroup": "band"}
-    figure.add_scatter(x=times, y=low, showlegend=False, row=row, col=1, **hidden)
+    common = {"showlegend": row == 1, "row": row, "col": 1}
+    # One band for each stretch without a gap: a fill would run across the gap.
+    for k, part in enumerate(_stretches(known)):
+        times = [_moment(zoom, at_s) for at_s in lane.runs_s[part]]
+        values = lane.runs[:, part]
+        hidden = {"mode": "lines", "line": {"width": 0, "shape": shape}, "hoverinfo": "skip", "legendgroup": "band"}
+        figure.add_scatter(x=times, y=np.nanmin(values, axis=0), showlegend=False, row=row, col=1, **hidden)
+        figure.add_scatter(
+            x=times, y=np.nanmax(values, axis=0), fill="tonexty", fillcolor=REQUESTS.fill(0.25),
+            name="request by request, all seeds", **common | {"showlegend": row == 1 and k == 0}, **hidden,
+        )  # fmt: skip
+    mean = np.full(len(known), np.nan)
+    mean[known] = np.nanmean(lane.runs[:, known], axis=0)
     figure.add_scatter(
-        x=times, y=high, fill="tonexty", fillcolor=REQUESTS.fill(0.25), name="request by request, all seeds",
-        **common, **hidden,
-    )  # fmt: skip
-    figure.add_scatter(
-        x=times, y=mean, mode="lines", name="request by request, mean", legendgroup="mean",
+        x=[_moment(zoom, at_s) for at_s in lane.runs_s], y=mean, mode="lines", name="request by request, mean",
+        legendgroup="mean",
         line={"color": REQUESTS.colour, "dash": REQUESTS.dash, "width": 2, "shape": shape}, **common,
     )  # fmt: skip
     engine_times = [_moment(zoom, at_s) for at_s in lane.engine_s]
@@ -243,8 +245,20 @@ def _draw(figure: go.Figure, zoom: Zoom, lane: _Lane, row: int) -> None:
         )  # fmt: skip
     if lane.is_share:
         figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=row, col=1)
-    else:
-        figure.update_yaxes(rangemode="tozero", row=row, col=1)
+        return
+    figure.update_yaxes(rangemode="tozero", row=row, col=1)
+    if lane.held:
+        most = int(max(np.nanmax(lane.engine, initial=1.0), np.nanmax(lane.runs, initial=1.0)))
+        step = max(1, -(-most // 4))
+        figure.update_yaxes(
+            tickvals=list(range(0, most + step, step)), range=[-0.05 * most, 1.1 * most], row=row, col=1
+        )
+
+
+def _stretches(known: NDArray[np.bool_]) -> list[slice]:
+    """The longest stretches without a gap."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]])))
+    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _lane_table(zoom: Zoom, lanes: list[_Lane], title: str) -> Table:

@@ -1,5 +1,6 @@
 """The page of the stability analysis."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from sim.report.figures_stability import Verdict, borders_panel, map_panel, times
@@ -76,10 +77,11 @@ def _of_design(index: int, found: Stability, verdicts: Sequence[Verdict]) -> Sec
 
 def _head_line(found: Stability) -> HeadLine:
     reach = f"recovers by itself up to {times(found.critical_load)} that load"
+    chance = f"; above {times(found.chance_load)} chance alone kills pods" if math.isfinite(found.chance_load) else ""
     return HeadLine(
         found.architecture,
         found.today.value,
-        f"at today's peak: {reach}, is overloaded above {times(found.highest_load)}",
+        f"at today's peak: {reach}, is overloaded above {times(found.highest_load)}{chance}",
     )
 
 
@@ -99,8 +101,9 @@ def _definitions(found: Stability) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Overloaded",
-            "No healthy state at this load while the capacity is missing, not even from empty. Where the load itself "
-            "can be served, it is healthy again by itself once the capacity is back.",
+            "No healthy state that lasts at this load while the capacity is missing, not even from empty: too much "
+            "load, or pods that are killed sooner or later. Where the load itself can be served, it is healthy again "
+            "by itself once the capacity is back.",
         ),
         (
             "Full congestion",

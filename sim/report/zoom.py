@@ -134,7 +134,7 @@ class Figure:
         chance = 0.0
         if self.standard_error > 0.0:
             chance = self.standard_error * float(stats.t.ppf(0.5 + 0.5 * CONFIDENCE, len(self.values) - 1))
-        return difference <= max(near, chance) + 1e-12
+        return bool(difference <= max(near, chance) + 1e-12)
 
     @property
     def engine_text(self) -> str:
@@ -143,10 +143,13 @@ class Figure:
 
     @property
     def requests_text(self) -> str:
-        """Mean and standard error, for people."""
-        if math.isnan(self.standard_error):
-            return self._text(self.mean)
-        return f"{self._text(self.mean)} ± {self._text(self.standard_error)}"
+        """Mean and standard error, for people: the error with two digits, the mean with as many decimals."""
+        error = self.standard_error * (100.0 if self.is_share else 1.0)
+        if not error > 0.0:
+            return self._text(self.mean) + ("" if math.isnan(error) else " ± 0")
+        decimals = min(max(1 - math.floor(math.log10(error)), 0), 4)
+        mean, unit = (100.0 * self.mean, " %") if self.is_share else (self.mean, "")
+        return f"{mean:,.{decimals}f} ± {error:.{decimals}f}{unit}"
 
     @property
     def difference_text(self) -> str:
@@ -175,7 +178,9 @@ def _figures(zoom: Zoom) -> list[Figure]:
             Figure(f"availability {name}", f"requests served{of}", float(mine[good] / mine[offered]), served, True)
         )
         tries = tuple(t.attempts / t.offered for t in totals)
-        found.append(Figure(f"attempts {name}", f"attempts per request{of}", mine[attempts] / mine[offered], tries))
+        found.append(
+            Figure(f"attempts {name}", f"attempts per request{of}", float(mine[attempts] / mine[offered]), tries)
+        )
     kills = sum(1 for r in zoom.record.records if r.kind == "oom_kill" and r.at_s >= zoom.from_s)
     if any(service.memory is not None for service in zoom.scenario.services.values()):
         of_runs = tuple(float(len(run.oom_kills)) for run in zoom.runs)

@@ -116,7 +116,7 @@ class Model(Spec):
     `never`."""
     noise_above: Annotated[Share, Field(gt=0)] = 0.9
     """Busy share of the hottest pod at which `auto` starts."""
-    noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 3_000_000
+    noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 1_000_000
     """Most attempts and calls simulated one by one in a trial of `auto`; beyond it mean rates are used, and said so."""
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from sim.scenario.lint import circles_of, full_queue_mib
 from sim.scenario.schema import Call, Population, Scenario, Service
 from sim.study.catalogue import YEAR_S
+from sim.traffic.assemble import load_shares
 from sim.traffic.demand import peak_demand
+from sim.units import format_duration
 
 Pool = tuple[str, str]
 """Region and service."""
@@ -90,6 +92,10 @@ class Reason(Enum):
         "Callers repeat what fails there, so that a moment of bad luck may start a collapse that mean rates miss; "
         "model.noise: auto simulates single requests there."
     )
+    MEMORY = (
+        "By chance alone so many requests come together that their memory reaches the limit; mean rates count such "
+        "kills too rarely. Choose a queue bound that fits the limit, or model.noise: always."
+    )
     PATIENCE = (
         "Waiting requests leave there near saturation: mean rates overstate waiting and the share that leaves by 20 to "
         "100 % (Erlang-A, 8 to 200 slots); model.noise: always simulates single requests."
@@ -105,12 +111,17 @@ class Zone:
     lost_region: str
     utilisation: float
     reason: Reason
+    kill_s: float = math.inf
+    """Mean time until one of its pods is OOM-killed by chance alone, all of them fresh."""
 
     @property
     def text(self) -> str:
         """Which pod, how busy, and when."""
         when = f" after losing {self.lost_region}" if self.lost_region else ""
-        return f"hottest pod of {self.service} in {self.region} at {self.utilisation:.2f} at peak demand{when}"
+        text = f"hottest pod of {self.service} in {self.region} at {self.utilisation:.2f} at peak demand{when}"
+        return text + (
+            f", a pod OOM-killed once in {format_duration(self.kill_s, digits=2)}" if self.kill_s < math.inf else ""
+        )
 
 
 NEAR_SATURATION = (0.95, 1.05)
@@ -120,32 +131,87 @@ NEAR_SATURATION = (0.95, 1.05)
 def untrusted_zones(scenario: Scenario) -> list[Zone]:
     """Pools whose mean rates may not be trusted at peak demand, today or after losing a region.
 
-    `noise: auto` simulates single requests where callers retry against a pod busier than `noise_above`, so only what
-    it leaves to mean rates is named.
+    `noise: auto` simulates single requests where a pod is busier than `noise_above` whose callers retry, or whose full
+    queue does not fit its memory (`traffic.gears`), so only what it leaves to mean rates is named.
     """
     model = scenario.model
     if model.noise == "always":
         return []
     retried = _retried(scenario)
+    delicate = retried | {fit.service for fit in queue_fits(scenario) if not fit.fits}
     found: dict[Pool, Zone] = {}
     for lost in ("", *_losable(scenario)):
         for pool, utilisation in utilisations(scenario, lost).items():
-            by_mean = model.noise == "never" or pool[1] not in retried or utilisation <= model.noise_above
-            impatient = scenario.services[pool[1]].patience is not None
-            if not by_mean or pool in found:
+            if pool in found:
                 continue
-            if pool[1] in retried and utilisation > model.noise_above:
-                found[pool] = Zone(*pool, lost, round(utilisation, 4), Reason.RETRIES)
-            elif impatient and NEAR_SATURATION[0] <= utilisation <= NEAR_SATURATION[1]:
-                found[pool] = Zone(*pool, lost, round(utilisation, 4), Reason.PATIENCE)
+            by_mean = model.noise == "never" or pool[1] not in delicate or utilisation <= model.noise_above
+            # What `auto` leaves to mean rates ends at `noise_above`.
+            busy = round(utilisation if by_mean else model.noise_above, 4)
+            impatient = scenario.services[pool[1]].patience is not None
+            n_pods = scenario.place[pool[0]][pool[1]]
+            kill_s = pool_kill_time_s(scenario.services[pool[1]], busy, n_pods) if busy < 1.0 else math.inf
+            if by_mean and pool[1] in retried and utilisation > model.noise_above:
+                found[pool] = Zone(*pool, lost, busy, Reason.RETRIES)
+            elif kill_s < KILLED_WITHIN_S:
+                found[pool] = Zone(*pool, lost, busy, Reason.MEMORY, round(kill_s, 3))
+            elif by_mean and impatient and NEAR_SATURATION[0] <= utilisation <= NEAR_SATURATION[1]:
+                found[pool] = Zone(*pool, lost, busy, Reason.PATIENCE)
     return list(found.values())
 
 
+KILLED_WITHIN_S = 3600.0
+"""Peak demand lasts an hour: a pod that chance kills within it is in doubt."""
+
+
+def pool_kill_time_s(service: Service, utilisation: float, n_pods: int) -> float:
+    """Mean time until one of the pods of a pool is killed, whose hottest has this utilisation; see `kill_time_s`."""
+    shares = load_shares(service, n_pods, n_pods)
+    rates = [1.0 / kill_time_s(service, utilisation * share / max(shares)) for share in shares]
+    return 1.0 / sum(rates) if sum(rates) > 0.0 else math.inf
+
+
+def kill_time_s(service: Service, utilisation: float) -> float:
+    """Mean time until so many requests are inside an empty pod that its memory reaches the limit, s.
+
+    Parameters
+    ----------
+    service : Service
+        Its pods; without memory, or with a queue that fits, they are never killed.
+    utilisation : float
+        Offered load over slots, above 0.
+
+    Notes
+    -----
+    First passage of M/M/c: h_k = (1 + d_k h_(k-1)) / rate from k to k + 1 requests, d_k departures per second with k
+    inside (W. Feller, An Introduction to Probability Theory, vol. 1, birth and death processes). A slot is taken to be
+    held for the own work.
+    """
+    memory = service.memory
+    if memory is None or memory.per_request == 0.0 or full_queue_mib(service) < memory.limit or utilisation <= 0.0:
+        return math.inf
+    n_killed = math.ceil((memory.limit - memory.base) / memory.per_request)
+    rate = utilisation * service.slots / service.work
+    climb_s, total_s = 0.0, 0.0
+    for k in range(n_killed):
+        climb_s = (1.0 + min(k, service.slots) / service.work * climb_s) / rate
+        total_s += climb_s
+        if total_s > 1e12:
+            return math.inf
+    return total_s
+
+
 def _retried(scenario: Scenario) -> set[str]:
-    """Services that somebody asks again when they fail."""
-    users = {p.journey for p in scenario.populations.values() if p.attempts > 1}
-    calls = (item for service in scenario.services.values() for item in service.calls.items())
-    return users | {callee for callee, call in calls if call.attempts > 1 and not call.handoff}
+    """Services that somebody asks again when they fail, directly or further up on the way of the calls."""
+    open_ends = [p.journey for p in scenario.populations.values() if p.attempts > 1]
+    for service in scenario.services.values():
+        open_ends += [callee for callee, call in service.calls.items() if call.attempts > 1 and not call.handoff]
+    found: set[str] = set()
+    while open_ends:
+        name = open_ends.pop()
+        if name not in found:
+            found.add(name)
+            open_ends += scenario.services[name].calls
+    return found
 
 
 def _losable(scenario: Scenario) -> list[str]:

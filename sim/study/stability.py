@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from sim.errors import UsageError
 from sim.scenario.schema import Scenario
-from sim.study.margins import hot_pod_today
+from sim.study.margins import hot_pod_today, pool_kill_time_s, utilisations
 from sim.study.stability_bench import Bench, Ending, Loss, System, system_of
 from sim.study.stability_faults import OwnTrigger, own_triggers
 from sim.study.stability_remedies import remedies
@@ -53,8 +53,8 @@ class State(StrEnum):
     METASTABLE = "metastable"
     """This loss tips it: it is given back after the repair time, and the outage stays."""
     OVERLOADED = "overloaded"
-    """No healthy state while the capacity is missing, not even from empty; healthy again once it is back, or never at
-    this load."""
+    """No healthy state that lasts while the capacity is missing, not even from empty; healthy again once it is back, or
+    never at this load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,9 @@ class Stability:
     """The largest load that recovers from the congested state."""
     highest_load: float
     """The largest load that is healthy from empty."""
+    chance_load: float
+    """The largest load at which the memory limit of no pod is reached by chance alone within `SETTLE_S`; mean rates do
+    not see the kills above it. Infinite where every queue fits."""
     cells: tuple[Cell, ...]
     tippings: tuple[Tipping, ...]
     """At today's peak; empty if that is not healthy."""
@@ -177,6 +180,7 @@ def analyse(
         threshold=system.threshold,
         critical_load=critical,
         highest_load=highest,
+        chance_load=chance_load(system),
         cells=tuple(cells),
         tippings=tuple(tippings),
         recovery=tuple((load, _settled(system, load, 0, congested=True)[0].recovered_s) for load in loads),
@@ -321,6 +325,13 @@ def critical_load(system: System) -> float:
 def highest_load(system: System) -> float:
     """The largest load, in multiples of today's peak, that is healthy from empty."""
     return _largest(lambda load: is_healthy(system, load))
+
+
+def chance_load(system: System) -> float:
+    """The largest load, in multiples of today's peak, at which chance fills no pod's memory within `SETTLE_S`."""
+    services, place = system.scenario.services, system.scenario.place
+    used = [(services[s], share, place[r][s]) for (r, s), share in utilisations(system.scenario).items()]
+    return _largest(lambda load: all(pool_kill_time_s(s, load * share, n) >= SETTLE_S for s, share, n in used))
 
 
 def _largest(works: Callable[[float], bool]) -> float:

@@ -34,6 +34,8 @@ CHUNK_S = 10.0
 CALM_CHUNKS = 3
 CALM = 1e-4
 """Largest relative change of any state over a chunk that still counts as rest."""
+THREAT = 0.05
+"""Expected OOM kills of a pod within a run above which the run is not cut short."""
 HEALTHY_FOR_S = 600.0
 """The time after which CrashLoopBackOff forgets: a system that was healthy for so long is."""
 SLOWEST = 1e4
@@ -208,21 +210,32 @@ class Bench:
                 self._act(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
 
     def settle(self, limit_s: float) -> Ending:
-        """Run until nothing moves any more, it was healthy for ten minutes, or `limit_s` is over."""
+        """Run until nothing moves any more, it was healthy for ten minutes, or `limit_s` is over.
+
+        While memory threatens to kill a pod within `limit_s`, neither rest nor ten minutes are enough.
+        """
         start_s = self.traffic.now_s
         healthy_from_s, calm = math.inf, 0
         while self.traffic.now_s - start_s < limit_s:
-            before, at_s = self._moving(), self.traffic.now_s
+            before, hazard, at_s = self._moving(), self._hazard(), self.traffic.now_s
             if self._success_over(CHUNK_S) < self.system.threshold:
                 healthy_from_s = math.inf
             elif healthy_from_s == math.inf:
                 healthy_from_s = at_s
             now = self._moving()
+            threatened = np.max(self._hazard() - hazard) * limit_s / CHUNK_S > THREAT
             rest = self.context.env.peek() == math.inf and np.all(np.abs(now - before) <= CALM * (1.0 + np.abs(now)))
-            calm = calm + 1 if rest else 0
-            if calm >= CALM_CHUNKS or self.traffic.now_s - healthy_from_s >= HEALTHY_FOR_S:
+            calm = calm + 1 if rest and not threatened else 0
+            for_long = self.traffic.now_s - healthy_from_s >= HEALTHY_FOR_S
+            if calm >= CALM_CHUNKS or (for_long and not threatened):
                 return Ending(healthy_from_s < math.inf, healthy_from_s - start_s)
-        return Ending(False, math.inf)
+        for_long = self.traffic.now_s - healthy_from_s >= HEALTHY_FOR_S
+        return Ending(True, healthy_from_s - start_s) if for_long else Ending(False, math.inf)
+
+    def _hazard(self) -> np.ndarray:
+        """What the pods' memory limits have threatened so far (each is killed when its own draw is reached)."""
+        layout = self.traffic.layout
+        return self.traffic.state[layout.hazard : layout.hold].copy()
 
     def success(self) -> float:
         """Share of first attempts sent now that will end usable, for the population that has least of it."""

@@ -9,6 +9,7 @@ from sim.scenario.schema import Scenario
 from sim.study.margins import (
     HotPod,
     QueueFit,
+    Reason,
     Zone,
     hot_pod_after_loss,
     hot_pod_today,
@@ -31,8 +32,10 @@ def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> l
     """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
     estimates with few events.
     """
-    queues, hot_pods, *doubts = scenario_lines(experiment, list(summary.estimates))
-    return [queues, hot_pods, common_cause_line(tables, summary), *doubts, *few_event_lines(summary.estimates)]
+    names = list(summary.estimates)
+    queues, hot_pods, *doubts = scenario_lines(experiment, names)
+    first = (queues, hot_pods, common_cause_line(tables, summary))
+    return [*first, *budget_lines(tables, names), *doubts, *few_event_lines(summary.estimates)]
 
 
 def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
@@ -111,21 +114,23 @@ def _number(utilisation: float) -> str:
 
 
 def zone_lines(scenarios: Mapping[str, Scenario]) -> list[str]:
-    """Where the result rests on mean rates although chance decides there, one line per reason."""
-    found: dict[Zone, list[str]] = {}
+    """Where the result rests on mean rates although chance decides there: one line per reason, with the busiest pod of
+    each service.
+    """
+    found: dict[tuple[Reason, str], dict[str, Zone]] = {}
     for name, scenario in scenarios.items():
-        for zone in untrusted_zones(scenario):
-            found.setdefault(zone, []).append(name)
+        for zone in sorted(untrusted_zones(scenario), key=lambda zone: zone.utilisation):
+            found.setdefault((zone.reason, zone.service), {})[name] = zone
     lines = []
-    for reason in dict.fromkeys(zone.reason for zone in found):
-        texts = [
-            f"{zone.text}{'' if len(names) == len(scenarios) else f' in {_listed(names)}'}"
-            for zone, names in found.items()
-            if zone.reason is reason
-        ]
-        shown = "; ".join(texts[:MOST_NAMED]) + (f"; and {len(texts) - MOST_NAMED} more" * (len(texts) > MOST_NAMED))
-        lines.append(f"Mean rates may not be trusted: {shown}. {reason.value}")
+    for reason in dict.fromkeys(reason for reason, _ in found):
+        texts = [_zone_text(zones, len(scenarios)) for (why, _), zones in found.items() if why is reason]
+        lines.append(f"Mean rates may not be trusted: {'; '.join(texts)}. {reason.value}")
     return lines
+
+
+def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
+    worst = max(zones.values(), key=lambda zone: zone.utilisation)
+    return worst.text + ("" if len(zones) == n_all else f" ({_listed(list(zones))})")
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:
@@ -142,6 +147,21 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
         )
         texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
     return "Share of downtime from common causes: " + ", ".join(texts) + "."
+
+
+def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
+    """At most one line: in how many trials mean rates had to stand in for single requests."""
+    texts = []
+    for name in architectures:
+        spent = rows_of(tables["trials"], name).get("noise_budget_spent")  # an older run has no such column
+        if spent is not None and spent.any():
+            texts.append(f"{name} in {int(spent.sum())} of {len(spent)} trials")
+    if not texts:
+        return []
+    return [
+        f"Mean rates may not be trusted: as many single requests were simulated as model.noise_requests allows, and "
+        f"mean rates stood in for more: {_listed(texts)}. Raise model.noise_requests."
+    ]
 
 
 def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:

@@ -11,6 +11,7 @@ from sim.traffic.disciplines import law_answer, leave_late, newest_first
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
+from sim.traffic.roots import cube_root, normal_cdf
 
 
 @compiled(floats(4)(F3, I8, F8))
@@ -45,15 +46,15 @@ def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
     """
     if limit_s <= 0.0:
         return 0.0
-    square = mean_s * mean_s
-    k = 9.0 * square / max(variance, 1e-9 * square)
-    ratio = limit_s / mean_s
-    if ratio > 64.0 and k >= 4.0:
-        return 1.0  # the argument below exceeds 6: spare the roots
-    z = math.sqrt(k) * (ratio ** (1.0 / 3.0) - 1.0 + 1.0 / k)
-    if z > 6.0:
+    root = 3.0 * mean_s / math.sqrt(max(variance, 1e-9 * mean_s * mean_s))
+    # The normal argument is root (ratio^(1/3) - middle): beyond 6 nothing is left, and comparing cubes spares the root.
+    middle, reach = 1.0 - 1.0 / (root * root), 6.0 / root
+    sure, hopeless = middle + reach, middle - reach
+    if limit_s > sure * sure * sure * mean_s:
         return 1.0
-    return 0.5 * math.erfc(-z * 0.7071067811865476)
+    if limit_s < hopeless * hopeless * hopeless * mean_s:
+        return 0.0
+    return normal_cdf(root * (cube_root(limit_s / mean_s) - middle))
 
 
 @compiled(PAIR(F8, F8, F8, F8, F8))
@@ -64,7 +65,25 @@ def answer_after(wait_s: float, wait_var: float, work_s: float, work_var: float,
     in_time = in_time_prob(wait_s + work_s, wait_var + work_var, left_s)
     if wait_s >= left_s:
         return in_time, left_s
-    return in_time, wait_s - work_s * math.expm1((wait_s - left_s) / work_s)
+    served = (left_s - wait_s) / work_s
+    return in_time, wait_s + work_s * (1.0 - math.exp(-served) if served < 40.0 else 1.0)
+
+
+@compiled(NOTHING(F8, F8, F1))
+def ask(limit_s: float, work_square: float, algebra: Floats) -> None:
+    """Share of those that one pod serves that is answered within `limit_s`, and the mean time: into its algebra."""
+    work_s = algebra[ALG_WORK_S]
+    work_var, dependency_s = work_square * work_s * work_s, max(0.0, algebra[ALG_HOLD_S] - work_s)
+    left_s, share = limit_s - dependency_s, algebra[ALG_LAW_SHARE]
+    in_time, spent_s = 0.0, 0.0
+    if share < 1.0:
+        in_time, spent_s = answer_after(algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR], work_s, work_var, left_s)
+    if share > 0.0:
+        of_law, of_law_s = law_answer(work_s, work_square, left_s, algebra)
+        in_time += share * (of_law - in_time)
+        spent_s += share * (of_law_s - spent_s)
+    algebra[ALG_IN_TIME], algebra[ALG_SPENT_S] = in_time, min(limit_s, dependency_s + spent_s)
+    algebra[ALG_ASKED_S] = limit_s
 
 
 @compiled(floats(3)(I8, F8, F2, F2, F2))
@@ -82,21 +101,12 @@ def pool_answer(
         let_in = algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
         if let_in <= 0.0:
             continue
-        work_s = algebra[ALG_WORK_S]
-        work_var, dependency_s = work_square * work_s * work_s, max(0.0, algebra[ALG_HOLD_S] - work_s)
-        left_s, share = limit_s - dependency_s, algebra[ALG_LAW_SHARE]
-        in_time, spent_s = 0.0, 0.0
-        if share < 1.0:
-            in_time, spent_s = answer_after(algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR], work_s, work_var, left_s)
-        if share > 0.0:
-            of_law, of_law_s = law_answer(work_s, work_square, left_s, algebra)
-            in_time += share * (of_law - in_time)
-            spent_s += share * (of_law_s - spent_s)
-        algebra[ALG_IN_TIME] = in_time
-        in_time *= let_in * algebra[ALG_STAYS]
+        if algebra[ALG_ASKED_S] != limit_s:
+            ask(limit_s, work_square, algebra)
+        in_time = let_in * algebra[ALG_STAYS] * algebra[ALG_IN_TIME]
         ok += in_time * (1.0 - pods[p, POD_ERROR_SHARE])
         answered += in_time
-        spent += let_in * min(limit_s, dependency_s + spent_s)
+        spent += let_in * algebra[ALG_SPENT_S]
         accepted += let_in
     return ok, spent / accepted if accepted > 0.0 else limit_s, answered
 
@@ -151,7 +161,7 @@ def pods_algebra(state: Floats, net: Network) -> None:
             algebra[ALG_DONE] = busy / hold_s
             algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * busy / hold_s)
             algebra[ALG_STAYS] = 1.0
-            algebra[ALG_LAW_SHARE] = 0.0
+            algebra[ALG_LAW_SHARE], algebra[ALG_ASKED_S] = 0.0, -1.0
             waiting = max(in_flight - busy, 0.0)
             if busy < 1e-9:
                 algebra[ALG_WAIT_S] = 0.0

@@ -17,7 +17,17 @@ import numba
 from numba import types
 
 _SOURCES = (
-    *("compiled.py", "layout.py", "network.py", "tables.py", "disciplines.py", "answers.py", "calls.py", "rates.py"),
+    *(
+        "compiled.py",
+        "layout.py",
+        "network.py",
+        "tables.py",
+        "roots.py",
+        "disciplines.py",
+        "answers.py",
+        "calls.py",
+        "rates.py",
+    ),
     *("account.py", "kernel.py"),
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
 )
@@ -58,16 +68,10 @@ def floats(n: int) -> Any:
 
 
 def compiled(signature: Any) -> Callable[[F], F]:
-    """Compile a function for exactly one signature, with the cache."""
-    decorate: Callable[[F], F] = numba.njit(signature, cache=True)
-    return decorate
+    """Compile a function for exactly one signature, with the cache.
 
-
-def lean(signature: Any) -> Callable[[F], F]:
-    """The same without counting references to arrays; the function cannot make any.
-
-    Each call hands over some thirty arrays; counting references to them would cost a step of a single request several
-    times its own work.
+    References to arrays are not counted (`_nrt`), so that the function cannot make any: each call hands over thirty
+    arrays, and counting them would cost a step of a single request several times its own work.
     """
     decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)  # type: ignore[call-overload]
     return decorate

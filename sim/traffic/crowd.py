@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from sim.traffic.compiled import F1, F2, F8, I1, I2, I8, NOTHING, U1, lean
+from sim.traffic.compiled import F1, F2, F8, I1, I2, I8, NOTHING, U1, compiled
 from sim.traffic.layout import Floats, Ints
 
 # jobs[j, column]: a request inside a pod
@@ -221,7 +221,7 @@ def _more_rows(rows: Ints, n: int, next_column: int, marks: Ints, free: int) -> 
     return np.concatenate([rows, more])
 
 
-@lean(F8(U1))
+@compiled(F8(U1))
 def uniform(random: Unsigned) -> float:
     """In [0, 1): splitmix64 (Steele, Lea, Flood 2014), 53 bits."""
     state = random[0] + np.uint64(0x9E3779B97F4A7C15)
@@ -232,27 +232,27 @@ def uniform(random: Unsigned) -> float:
     return float(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@lean(F8(F8, F8))
+@compiled(F8(F8, F8))
 def kept_share(passed_s: float, n_ended: float) -> float:
     """What an average over ended requests keeps of its past after `passed_s`."""
     keep = math.exp(-passed_s / FORGET_S)
     return keep if keep * n_ended > LEAST_ENDED else 1.0
 
 
-@lean(F8(U1))
+@compiled(F8(U1))
 def unit_exponential(random: Unsigned) -> float:
     """Exponential with mean 1."""
     return -math.log1p(-uniform(random))
 
 
-@lean(F8(U1))
+@compiled(F8(U1))
 def _normal(random: Unsigned) -> float:
     """Standard normal (Box and Muller 1958; the second one is thrown away: no state to keep)."""
     radius = math.sqrt(2.0 * unit_exponential(random))
     return radius * math.cos(2.0 * math.pi * uniform(random))
 
 
-@lean(F8(F8, U1))
+@compiled(F8(F8, U1))
 def unit_work(spread: float, random: Unsigned) -> float:
     """Mean 1 and coefficient of variation `spread`: constant, gamma below 1, exponential at 1, lognormal above."""
     if spread == 1.0:
@@ -276,7 +276,7 @@ def unit_work(spread: float, random: Unsigned) -> float:
             return d * v / shape
 
 
-@lean(NOTHING(F8, I8, I8, I8, CROWD))
+@compiled(NOTHING(F8, I8, I8, I8, CROWD))
 def schedule(at_s: float, kind: int, row: int, serial: int, crowd: Crowd) -> None:
     """Put an event into the calendar (a binary heap by time)."""
     at, what, marks = crowd.event_at_s, crowd.event_what, crowd.marks
@@ -292,7 +292,7 @@ def schedule(at_s: float, kind: int, row: int, serial: int, crowd: Crowd) -> Non
     at[k], what[k] = at_s, packed
 
 
-@lean(types.UniTuple(I8, 3)(CROWD))  # type: ignore[no-untyped-call]
+@compiled(types.UniTuple(I8, 3)(CROWD))  # type: ignore[no-untyped-call]
 def take_next(crowd: Crowd) -> tuple[int, int, int]:
     """Remove the earliest event: (kind, row, serial)."""
     at, what, marks = crowd.event_at_s, crowd.event_what, crowd.marks

@@ -16,9 +16,9 @@ from sim.traffic.assemble import Blueprint, Names
 from sim.traffic.gears import Chooser, Noise, Shift
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.losses import lose, waiting_to_retry
 from sim.traffic.network import Network
 from sim.traffic.plane import Plane
-from sim.traffic.rates import retry_pause_s
 
 if TYPE_CHECKING:
     from sim.traffic.request_gear import RequestGear
@@ -122,7 +122,7 @@ class Traffic:
                 raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
             elif code == GUARD and index in self._hot_guards:
                 below = self.guard_flipped(index)
-                if not below and self._requests is None and self._chooser.may_begin():
+                if not below and self._requests is None and self._chooser.may_begin(self._worst_success()):
                     return self._shift(Shift.HOT)
             elif code == TICKED:
                 assert self._requests is not None
@@ -155,8 +155,8 @@ class Traffic:
 
         n_sent = 0.0
         if self._requests is None:
-            plane = Plane(self.names, self.layout, self.net, self.state)
-            self._requests = RequestGear(plane, self._clock, self._chooser.begin())
+            seed = self._chooser.begin(self.now_s, self._worst_success())
+            self._requests = RequestGear(self._plane(), self._clock, seed)
         else:
             n_sent = float(self._requests.n_sent)
             self._chooser.spent += self._requests.n_sent
@@ -164,8 +164,7 @@ class Traffic:
             self._requests = None
             self._clock[CLOCK_STEP] = _STEP_START_S
             self._work[6] = 0.0
-            # A collapse that is certain needs no second look until something happens.
-            self._guards[self._hot_guards, GUARD_BELOW] = 0.0 if why is Shift.SETTLED else 1.0
+            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
         self.shifts.append((why, n_sent))
         return SHIFTED, -1
 
@@ -179,8 +178,13 @@ class Traffic:
     def disturbed(self) -> None:
         """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
         self._chooser.disturbed()
-        if self._requests is None and self._chooser.may_begin():
-            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+
+    def _plane(self) -> Plane:
+        return Plane(self.names, self.layout, self.net, self.state)
+
+    def _worst_success(self) -> float:
+        return float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
 
     # -- pods -----------------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class Traffic:
         if self._requests is not None:
             self._requests.kill(pod)
         else:
-            self._lose(pod, 1.0)
+            lose(self._plane(), pod, 1.0)
         self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
         self._empty(pod)
         self.touched()
@@ -217,49 +221,6 @@ class Traffic:
         """
         self.net.pods[pod, POD_LISTED] = float(listed)
         self.touched()
-
-    def _lose(self, pod: int, share: float) -> None:
-        """This share of the requests inside is lost."""
-        layout, pool = self.layout, int(self.net.pods[pod, POD_POOL])
-        lost = share * self.state[layout.credit + pod] * self.state[layout.quality + pool]
-        # Each population loses by what it sends here and what of that ends well.
-        n_groups, n_regions = self.net.health.shape
-        shares = self.state[layout.share : layout.totals].reshape(n_groups, n_regions)
-        sent = shares * (self.net.routes[:, :, ROUTE_ENTRY] == pool) * self.net.group_algebra[:, [FLOW_ATTEMPTS]]
-        good_per_s = (sent * self.net.health).sum(axis=1)
-        if lost > 0.0 and good_per_s.sum() > 0.0:
-            for g in np.flatnonzero(good_per_s):
-                self._take_back(int(g), lost * good_per_s[g] / good_per_s.sum())
-        self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
-
-    def _take_back(self, g: int, lost: float) -> None:
-        """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
-        net, layout = self.net, self.layout
-        totals = layout.totals + g * N_TOTALS
-        flow, parameters = net.group_algebra[g], net.groups[g]
-        # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
-        waiting = self._waiting(g)[: int(parameters[GROUP_ATTEMPTS]) - 1]
-        pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
-        by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
-        of_stage = lost * by_stage / by_stage.sum()
-        # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
-        good_retries = self.state[totals + TOTAL_GOOD] - self.state[totals + TOTAL_FIRST_GOOD]
-        too_many = of_stage[1:].sum() - max(good_retries, 0.0)
-        if too_many > 0.0:
-            of_stage[1:] *= 1.0 - too_many / of_stage[1:].sum()
-            of_stage[0] += too_many
-        self.state[totals + TOTAL_GOOD] -= lost
-        self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
-        self.state[totals + TOTAL_USABLE] -= lost
-        waiting += parameters[GROUP_RETRY_SHARE] * of_stage[:-1]
-        gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_stage[:-1].sum()
-        self.state[totals + TOTAL_FAILED] += gave_up + of_stage[-1]
-
-    def _waiting(self, g: int) -> Floats:
-        """Requests of group `g` between a failed attempt and the next one, by stage."""
-        n_stages = int(self.net.counts[N_STAGES])
-        at = self.layout.orbit + g * n_stages
-        return self.state[at : at + n_stages]
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
@@ -322,7 +283,7 @@ class Traffic:
         """Attempts of each call and of each group (retries disabled: 1); who waits for one too many gives up."""
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
         for g, n_attempts in enumerate(groups):
-            given_up = self._waiting(g)[int(n_attempts) - 1 :]
+            given_up = waiting_to_retry(self._plane(), g)[int(n_attempts) - 1 :]
             self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
             given_up[:] = 0.0
         self.touched()
@@ -336,7 +297,7 @@ class Traffic:
         for p in pods:
             self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
             if self._requests is None and self.state[p] > room:
-                self._lose(p, 1.0 - room / self.state[p])
+                lose(self._plane(), p, 1.0 - room / self.state[p])
         if self._requests is not None:
             self._requests.shed(pods, self.net)
         self.touched()
@@ -377,7 +338,7 @@ class Traffic:
 
     def waiting_to_retry(self, group: int) -> float:
         """User requests between a failed attempt and the next one."""
-        return float(self._waiting(group).sum())
+        return float(waiting_to_retry(self._plane(), group).sum())
 
     def success(self, group: int) -> float:
         """Share of first attempts that end usable, at the last evaluation."""

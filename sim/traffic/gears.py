@@ -3,6 +3,7 @@
 It knows when to shift and why; `handover` knows how, `requests` and `kernel` run the gears.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,9 +18,11 @@ _CALM_S = 120.0
 """So long the hottest pod must have been well below the level before mean rates take over again ..."""
 _CALM_SHARE = 0.9
 """... which is this share of the level that started the window."""
-_SETTLED_S = 1800.0
+_SETTLED_S = 600.0
 """A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5
+_HEALTHY_SUCCESS = 0.9
+_LONG_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Noise:
 
     mode: Literal["auto", "always", "never"] = "never"
     above_share: float = 0.9
-    most_requests: int = 20_000_000
+    most_requests: int = 1_000_000
     seed_of: Callable[[int], int] = field(default=lambda k: k)
 
 
@@ -87,20 +90,27 @@ class Chooser:
         """Requests simulated in earlier windows."""
         self._calm_since_s = np.inf
         self._collapsed_since_s = np.inf
+        self._long_success = 1.0
+        self._looked_at_s = 0.0
+        self._settled = False
 
-    def begin(self) -> int:
-        """A window begins: its seed."""
+    def begin(self, now_s: float, success: float) -> int:
+        """A window begins with this success of the worst population: its seed."""
         self.n_windows += 1
+        self._long_success, self._looked_at_s = success, now_s
         self._calm_since_s = self._collapsed_since_s = np.inf
         return self.noise.seed_of(self.n_windows - 1)
 
-    def may_begin(self) -> bool:
-        """Whether the budget allows one more window."""
-        return self.noise.mode == "always" or self.spent < self.noise.most_requests
+    def may_begin(self, success: float) -> bool:
+        """Whether a window may begin: the budget allows it, and no certain collapse goes on."""
+        if self._settled and success > _HEALTHY_SUCCESS:
+            self._settled = False
+        return self.noise.mode == "always" or (self.spent < self.noise.most_requests and not self._settled)
 
     def disturbed(self) -> None:
         """Faults, people or controllers changed something: nothing is settled any more."""
         self._collapsed_since_s = np.inf
+        self._settled = False
 
     def wants_rates(self, now_s: float, hottest: float, success: float, n_sent: int) -> Shift | None:
         """After a tick: whether to go back to mean rates, and why.
@@ -124,8 +134,13 @@ class Chooser:
         self._calm_since_s = min(self._calm_since_s, now_s) if calm else np.inf
         if now_s - self._calm_since_s >= _CALM_S:
             return Shift.CALM
-        collapsed = hottest >= self.noise.above_share and success < _COLLAPSED_SUCCESS
+        # Pods of a crash loop serve for moments: what counts is the success over several minutes.
+        passed_s = now_s - self._looked_at_s
+        self._long_success += (success - self._long_success) * -math.expm1(-passed_s / _LONG_S)
+        self._looked_at_s = now_s
+        collapsed = self._long_success < _COLLAPSED_SUCCESS
         self._collapsed_since_s = min(self._collapsed_since_s, now_s) if collapsed else np.inf
         if now_s - self._collapsed_since_s >= _SETTLED_S:
+            self._settled = True
             return Shift.SETTLED
         return None

@@ -13,8 +13,9 @@ from sim.traffic.crowd import *
 from sim.traffic.crowd import FORGET_S, TICK_S, Crowd, grown, new_crowd, schedule
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.losses import attempts_by_number
 from sim.traffic.plane import Plane
-from sim.traffic.rates import derivative
+from sim.traffic.rates import derivative, retry_pause_s
 from sim.traffic.request_jobs import enter
 from sim.traffic.request_users import new_client, plan_arrival
 from sim.traffic.requests import look_at_pods, sum_weights
@@ -190,12 +191,12 @@ def _link_user(
     plane: Plane, crowd: Crowd, request: _Inside, sender: tuple[int, int], now_s: float, rng: np.random.Generator
 ) -> None:
     g, region = sender
-    by_stage = _attempts_by_stage(plane, g)
+    by_number = attempts_by_number(plane, g) + 1e-12
     deadline_s = plane.net.groups[g, GROUP_DEADLINE_S]
     client = new_client(g, crowd)
     crowd.group_sums[g, GROUP_OPEN] -= 1.0  # booked as good
     row = crowd.clients[client]
-    row[CLIENT_ATTEMPT] = 1 + int(rng.choice(len(by_stage), p=by_stage / by_stage.sum()))
+    row[CLIENT_ATTEMPT] = 1 + int(rng.choice(len(by_number), p=by_number / by_number.sum()))
     row[CLIENT_SERIAL] += 1
     row[[CLIENT_BOOKED, CLIENT_REGION]] = 1, region
     row[[CLIENT_JOB, CLIENT_JOB_SERIAL]] = request.job, crowd.jobs[request.job, JOB_SERIAL]
@@ -206,24 +207,14 @@ def _link_user(
     schedule(ends_s, EVENT_USER_LATE, client, row[CLIENT_SERIAL], crowd)
 
 
-def _attempts_by_stage(plane: Plane, g: int) -> Floats:
-    """Attempts per second by their number, first ones first."""
-    net = plane.net
-    n_stages = int(net.counts[N_STAGES])
-    first = plane.layout.orbit + g * n_stages
-    waiting = np.maximum(plane.state[first : first + int(net.groups[g, GROUP_ATTEMPTS]) - 1], 0.0)
-    leaving_per_s = net.group_algebra[g, FLOW_RETRY_SCALE] / max(net.group_algebra[g, FLOW_RETRY_S], 1e-9)
-    return np.concatenate([[max(net.group_algebra[g, FLOW_DEMAND], 1e-12)], leaving_per_s * waiting])
-
-
 def _send_orbit(plane: Plane, crowd: Crowd, now_s: float, rng: np.random.Generator) -> Floats:
     """Users who wait to try again; what rounding leaves over by group."""
     net, layout = plane.net, plane.layout
     n_stages = int(net.counts[N_STAGES])
     left_over = np.zeros(len(net.groups))
     for g in range(len(net.groups)):
-        pause_s = max(float(net.group_algebra[g, FLOW_RETRY_S]), 1e-6)
         for k in range(n_stages):
+            pause_s = retry_pause_s(net.groups, g, k) + net.group_algebra[g, FLOW_FAIL_S]
             waiting = plane.state[layout.orbit + g * n_stages + k]
             n = int(waiting + rng.random())
             left_over[g] += waiting - n

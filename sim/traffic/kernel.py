@@ -119,18 +119,28 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     n_pods, n_pools, hold0, totals0 = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], counts[AT_TOTALS]
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     bend_before, bend = work[6], work[7]
+    z_before, phi1_z = 0.0, 1.0
     for k in range(totals0):
         z = step_s * slope[k]
-        guess[k] = state[k] + step_s * (1.0 if z == 0.0 else phi1(z)) * rate[k]
+        if z != z_before:  # equal pods need one exponential
+            if n_pods <= k < 2 * n_pods and slope[k] == 2.0 * slope[k - n_pods]:
+                half = bend[k - n_pods]  # a variance relaxes twice as fast: phi1(2 z) = phi1(z) (1 + z phi1(z) / 2)
+                phi1_z = half * (1.0 + 0.25 * z * half)
+            else:
+                phi1_z = phi1(z)
+            z_before = z
+        bend[k] = phi1_z  # kept there until the bend is known
+        guess[k] = state[k] + step_s * phi1_z * rate[k]
     clamp(guess, net)
     derivative(now_s + step_s, now_s + step_s - min(1e-6, 0.5 * step_s), guess, guess_rate, guess_slope, net)
     error = 0.0
+    per_step, looseness = 1.0 / max(step_s, 1e-12), _RELATIVE * tolerance
     for k in range(totals0):
         z = step_s * slope[k]
         change = guess_rate[k] - rate[k] - slope[k] * (guess[k] - state[k])
-        weight2 = step_s * (0.5 if z == 0.0 else phi2(z))
+        weight2 = step_s * (0.5 if z == 0.0 else phi2(z, bend[k]))
         new[k] = guess[k] + weight2 * change
-        bend[k] = change / max(step_s, 1e-12)
+        bend[k] = change * per_step
         allowed = _ABSOLUTE
         weight = 1.0
         if k < n_pods:
@@ -142,9 +152,10 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         # The correction itself bounds the error of the first-order guess. Where the last step's bend announced
         # it (demand that rises steadily), only what came as a surprise is an error of this method.
         surprise = min(abs(weight2 * change), _STRICTER * abs(weight2 * (change - step_s * bend_before[k])))
-        weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
-        if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
-            error = weighted
+        weighted, scale = weight * surprise, allowed + looseness * abs(new[k])
+        # Seldom, so that divisions are. What is not a number gets in, and nothing replaces it.
+        if weighted > error * scale or math.isnan(weighted):
+            error = weighted / scale
     settle(step_s, state, work, net)
     clamp(new, net)
     return error
@@ -279,10 +290,8 @@ def advance(
         step_s = min(step_s, clock[CLOCK_STEP_MAX])
         length_s, value, code, index = locate(now_s, trial_s, value, state, work, guards, tolerance, net)
         now_s = end_s if to_end and length_s == trial_s else now_s + length_s
-        state[:] = new
-        rate[:] = work[3]
-        slope[:] = work[4]
-        work[6] = work[7]
+        for k in range(state.size):
+            state[k], rate[k], slope[k], work[6, k] = new[k], work[3, k], work[4, k], work[7, k]
         clock[CLOCK_N_STEPS] += 1.0
         happened = value > 0.0
         tracing = math.isfinite(clock[CLOCK_TRACE_EVERY])

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.traffic.compiled import F1, F8, I8, NOTHING, lean
+from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled
 from sim.traffic.crowd import *
 from sim.traffic.crowd import BUCKET, CROWD, Crowd, schedule, uniform
 from sim.traffic.layout import *
@@ -21,20 +21,20 @@ WORKED: Final = 1
 FAILED: Final = 2
 
 
-@lean(F8(F8, F8, F8))
+@compiled(F8(F8, F8, F8))
 def refused_share(wanted: float, accepted: float, ratio: float) -> float:
     """Adaptive throttling: share of requests that the client does not even send."""
     return max(0.0, (wanted - ratio * accepted) / (wanted + 1.0))
 
 
-@lean(NOTHING(I8, I8, I8, CROWD))
+@compiled(NOTHING(I8, I8, I8, CROWD))
 def pass_on(job: int, child: int, column: int, crowd: Crowd) -> None:
     """Note a copy of the present attempt."""
     crowd.jobs[job, column] = child
     crowd.jobs[job, column + 1] = crowd.jobs[child, JOB_SERIAL]
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def send_attempt(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     """One attempt of the present call."""
     row = crowd.jobs[job]
@@ -50,26 +50,30 @@ def send_attempt(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     caller = int(net.pods[row[JOB_POD], POD_POOL])
     if net.pools[caller, POOL_DEADLINE_AWARE] != 0.0:
         limit_s = min(limit_s, max(deadline_s - now_s, 0.0))
-    schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
+    fails_s = now_s + min(edge[EDGE_FAST_FAIL_S], limit_s)
     if np.isfinite(edge[EDGE_THROTTLE]):
         refused = refused_share(sums[EDGE_WANTED], sums[EDGE_ACCEPTED], edge[EDGE_THROTTLE])
         sums[EDGE_WANTED] += 1.0
         if uniform(crowd.random) < refused:
-            schedule(now_s + edge[EDGE_FAST_FAIL_S], EVENT_CALL_FAILED, job, serial, crowd)
+            schedule(fails_s, EVENT_CALL_FAILED, job, serial, crowd)
             return
     if edge[EDGE_REACHABLE] == 0.0:
+        schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
         return
     crowd.pool_sums[callee, POOL_ARRIVED] += 1.0
     pod = pick_pod(callee, crowd, net)
     if pod < 0:
-        schedule(now_s + edge[EDGE_FAST_FAIL_S], EVENT_CALL_FAILED, job, serial, crowd)
+        schedule(fails_s, EVENT_CALL_FAILED, job, serial, crowd)
+        if edge[EDGE_HEDGE_S] < limit_s:  # a hedge may be out by then
+            schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
     else:
+        schedule(now_s + limit_s, EVENT_CALL_LATE, job, serial, crowd)
         pass_on(job, enter(now_s, pod, OWNER_JOB, job, serial, deadline_s, crowd, net), JOB_CHILD, crowd)
     if edge[EDGE_HEDGE_S] < limit_s:
         schedule(now_s + edge[EDGE_HEDGE_S], EVENT_HEDGE, job, serial, crowd)
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def send_hedge(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     """No answer yet: a second copy."""
     row = crowd.jobs[job]
@@ -84,7 +88,7 @@ def send_hedge(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
         pass_on(job, copy, JOB_HEDGE, crowd)
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The callee takes the request and its owner over; while it is full the caller keeps its slot."""
     row = crowd.jobs[job]
@@ -109,7 +113,7 @@ def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network)
     return WAITS
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def begin_call(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The first attempt of the next call of the present edge."""
     row = crowd.jobs[job]
@@ -128,7 +132,7 @@ def begin_call(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network
     return WAITS
 
 
-@lean(I8(F8, I8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, I8, F1, CROWD, NETWORK))
 def go_on(now_s: float, job: int, edge: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """Own work is done, or a call is: the next call (WAITS), or the answer (WORKED, or FAILED by an error of its own).
 
@@ -155,7 +159,7 @@ def go_on(now_s: float, job: int, edge: int, state: Floats, crowd: Crowd, net: N
     return FAILED if errors > 0.0 and uniform(crowd.random) < errors else WORKED
 
 
-@lean(NOTHING(F8, I8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, CROWD, NETWORK))
 def attempt_over(now_s: float, job: int, ok: int, crowd: Crowd, net: Network) -> None:
     """Book how an attempt ended; what still runs for it has nobody that waits."""
     row = crowd.jobs[job]
@@ -170,14 +174,14 @@ def attempt_over(now_s: float, job: int, ok: int, crowd: Crowd, net: Network) ->
     give_up_children(now_s, job, crowd, net)
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def call_worked(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The present call is answered, or can be done without."""
     crowd.jobs[job, JOB_CALLS_LEFT] -= 1
     return int(go_on(now_s, job, -1, state, crowd, net))
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def call_failed(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The present call failed for good: go on without it, or fail."""
     fallback = net.edges[crowd.jobs[job, JOB_EDGE], EDGE_FALLBACK]
@@ -186,7 +190,7 @@ def call_failed(now_s: float, job: int, state: Floats, crowd: Crowd, net: Networ
     return FAILED
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def attempt_failed(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The present attempt failed: another one, if attempts and budget allow."""
     row = crowd.jobs[job]
@@ -202,7 +206,7 @@ def attempt_failed(now_s: float, job: int, state: Floats, crowd: Crowd, net: Net
     return int(call_failed(now_s, job, state, crowd, net))
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def copy_failed(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """One copy of the present attempt failed."""
     crowd.jobs[job, JOB_COPIES] -= 1

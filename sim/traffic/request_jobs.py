@@ -5,7 +5,7 @@ Part of the request gear (see `requests`); what happens between pods is in `requ
 
 import math
 
-from sim.traffic.compiled import F1, F8, I8, NOTHING, lean
+from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled
 from sim.traffic.crowd import *
 from sim.traffic.crowd import CROWD, Crowd, schedule, uniform, unit_exponential, unit_work
 from sim.traffic.layout import *
@@ -17,7 +17,7 @@ HOLD_WEIGHT = 0.05
 """Weight of one more request in the mean time that a slot is held."""
 
 
-@lean(I8(I8, CROWD, NETWORK))
+@compiled(I8(I8, CROWD, NETWORK))
 def has_room(pod: int, crowd: Crowd, net: Network) -> int:
     """Whether a pod is ready and takes one more request."""
     if net.pods[pod, POD_READY] == 0.0:
@@ -26,7 +26,7 @@ def has_room(pod: int, crowd: Crowd, net: Network) -> int:
     return 1 if crowd.queues[pod, QUEUE_INSIDE] < room else 0
 
 
-@lean(I8(I8, CROWD, NETWORK))
+@compiled(I8(I8, CROWD, NETWORK))
 def pick_pod(pool: int, crowd: Crowd, net: Network) -> int:
     """A pod that takes one more request, -1 if the chosen one is dead or full, or if the pool is not up."""
     sums = crowd.pool_sums[pool]
@@ -45,7 +45,7 @@ def pick_pod(pool: int, crowd: Crowd, net: Network) -> int:
     return chosen if has_room(chosen, crowd, net) else -1
 
 
-@lean(I8(I8, CROWD, NETWORK))
+@compiled(I8(I8, CROWD, NETWORK))
 def pod_with_room(pool: int, crowd: Crowd, net: Network) -> int:
     """A listed pod that takes a request now, by load share; -1 if all are full, or if the pool is not up."""
     if crowd.pool_sums[pool, POOL_N_READY] < net.pools[pool, POOL_NEEDS]:
@@ -66,7 +66,7 @@ def pod_with_room(pool: int, crowd: Crowd, net: Network) -> int:
     return chosen
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def start_work(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     """A slot takes the request up."""
     pod = crowd.jobs[job, JOB_POD]
@@ -82,7 +82,7 @@ def start_work(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     schedule(now_s + work_s, EVENT_WORK_DONE, job, crowd.jobs[job, JOB_SERIAL], crowd)
 
 
-@lean(I8(F8, I8, I8, I8, I8, F8, CROWD, NETWORK))
+@compiled(I8(F8, I8, I8, I8, I8, F8, CROWD, NETWORK))
 def enter(
     now_s: float, pod: int, kind: int, owner: int, serial: int, deadline_s: float, crowd: Crowd, net: Network
 ) -> int:
@@ -119,7 +119,7 @@ def enter(
     return job
 
 
-@lean(NOTHING(I8, CROWD))
+@compiled(NOTHING(I8, CROWD))
 def unlink(job: int, crowd: Crowd) -> None:
     """Take a waiting request out of the queue of its pod."""
     jobs, queue = crowd.jobs, crowd.queues[crowd.jobs[job, JOB_POD]]
@@ -134,7 +134,7 @@ def unlink(job: int, crowd: Crowd) -> None:
         queue[QUEUE_TAIL] = before
 
 
-@lean(NOTHING(I8, I8, CROWD))
+@compiled(NOTHING(I8, I8, CROWD))
 def unlink_gate(job: int, pool: int, crowd: Crowd) -> None:
     """Take a finished request out of the line before a full pool."""
     jobs, gate = crowd.jobs, crowd.gates[pool]
@@ -149,7 +149,7 @@ def unlink_gate(job: int, pool: int, crowd: Crowd) -> None:
         gate[GATE_TAIL] = before
 
 
-@lean(NOTHING(I8, CROWD))
+@compiled(NOTHING(I8, CROWD))
 def free_row(job: int, crowd: Crowd) -> None:
     """The request is over: its row may be used again, and what is still scheduled for it is void."""
     row = crowd.jobs[job]
@@ -161,7 +161,7 @@ def free_row(job: int, crowd: Crowd) -> None:
     crowd.marks[MARK_FREE_JOBS] += 1
 
 
-@lean(NOTHING(F8, I8, CROWD))
+@compiled(NOTHING(F8, I8, CROWD))
 def tell_owner_failed(at_s: float, job: int, crowd: Crowd) -> None:
     """Whoever still waits for the request learns at `at_s` that it failed."""
     row = crowd.jobs[job]
@@ -171,7 +171,7 @@ def tell_owner_failed(at_s: float, job: int, crowd: Crowd) -> None:
         schedule(at_s, EVENT_CALL_FAILED, row[JOB_OWNER], row[JOB_OWNER_SERIAL], crowd)
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def give_up_children(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     """Nobody waits any more for the calls of a request: services that cancel stop working on them."""
     row = crowd.jobs[job]
@@ -184,7 +184,7 @@ def give_up_children(now_s: float, job: int, crowd: Crowd, net: Network) -> None
         row[column] = -1
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def serve_next(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
     """Free slots take up waiting requests, in the order of the pool."""
     queue, pool = crowd.queues[pod], int(net.pods[pod, POD_POOL])
@@ -205,7 +205,7 @@ def serve_next(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
             start_work(now_s, job, crowd, net)
 
 
-@lean(I8(F8, I8, F1, CROWD, NETWORK))
+@compiled(I8(F8, I8, F1, CROWD, NETWORK))
 def release(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """The request leaves its pod, wherever it is there; the next ones are taken up. Returns the pod."""
     row = crowd.jobs[job]
@@ -226,7 +226,7 @@ def release(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -
     return pod
 
 
-@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Finished requests that wait before this pod's pool are taken over while it has room, and so on upstream."""
     while True:
@@ -244,13 +244,13 @@ def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Net
         pod = release(now_s, waiting, state, crowd, net)
 
 
-@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def leave(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The request leaves its pod; the place it leaves may let others in."""
     fill_from_gate(now_s, release(now_s, job, state, crowd, net), state, crowd, net)
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def kill_pod(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
     """All requests inside are lost; whoever waits for them sees a failure at once."""
     for job in range(crowd.jobs.shape[0]):
@@ -269,7 +269,7 @@ def kill_pod(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
         crowd.marks[MARK_OOM_POD] = -1
 
 
-@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def shed_excess(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The pod has fewer places than before: its youngest waiting requests are turned away."""
     room = net.tables[int(net.pods[pod, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]

@@ -6,7 +6,7 @@ when the request is decided.
 
 import numpy as np
 
-from sim.traffic.compiled import F1, F8, I8, NOTHING, lean
+from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled
 from sim.traffic.crowd import *
 from sim.traffic.crowd import BUCKET, CROWD, Crowd, schedule, uniform, unit_exponential
 from sim.traffic.layout import *
@@ -20,13 +20,13 @@ LONGEST_GAP_S = 1.0
 """The rate of arrivals is looked up at least so often."""
 
 
-@lean(I8(I8, NETWORK))
+@compiled(I8(I8, NETWORK))
 def totals_at(group: int, net: Network) -> int:
     """Where the totals of a group begin in the state."""
     return int(net.counts[AT_TOTALS] + group * N_TOTALS)
 
 
-@lean(NOTHING(F8, I8, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def plan_arrival(now_s: float, group: int, crowd: Crowd, net: Network) -> None:
     """Schedule the next arrival of a Poisson stream, or when to look at its rate again (serial 0)."""
     demand, bend_s = demand_at(now_s, net.curves, group)
@@ -39,7 +39,7 @@ def plan_arrival(now_s: float, group: int, crowd: Crowd, net: Network) -> None:
         schedule(now_s + longest_s, EVENT_ARRIVAL, group, 0, crowd)
 
 
-@lean(I8(I8, CROWD))
+@compiled(I8(I8, CROWD))
 def new_client(group: int, crowd: Crowd) -> int:
     """A user request that is open: its row."""
     client = crowd.marks[MARK_FREE_CLIENT]
@@ -51,7 +51,7 @@ def new_client(group: int, crowd: Crowd) -> int:
     return int(client)
 
 
-@lean(NOTHING(I8, CROWD))
+@compiled(NOTHING(I8, CROWD))
 def free_client(client: int, crowd: Crowd) -> None:
     """The user request is decided."""
     row = crowd.clients[client]
@@ -61,7 +61,7 @@ def free_client(client: int, crowd: Crowd) -> None:
     crowd.marks[MARK_FREE_CLIENTS] += 1
 
 
-@lean(I8(I8, F1, CROWD, NETWORK))
+@compiled(I8(I8, F1, CROWD, NETWORK))
 def pick_region(group: int, state: Floats, crowd: Crowd, net: Network) -> int:
     """Where an attempt goes, by the present shares."""
     counts = net.counts
@@ -81,7 +81,7 @@ def pick_region(group: int, state: Floats, crowd: Crowd, net: Network) -> int:
     return chosen
 
 
-@lean(NOTHING(I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(I8, I8, F1, CROWD, NETWORK))
 def book_attempt(client: int, ok: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Success shares of the group, its region and its entry pool."""
     row = crowd.clients[client]
@@ -100,7 +100,7 @@ def book_attempt(client: int, ok: int, state: Floats, crowd: Crowd, net: Network
         crowd.pool_sums[pool, POOL_OK] += ok
 
 
-@lean(NOTHING(I8, F8, F1, CROWD, NETWORK))
+@compiled(NOTHING(I8, F8, F1, CROWD, NETWORK))
 def book_good(client: int, sign: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Count a user request as good, or take that back."""
     row = crowd.clients[client]
@@ -114,7 +114,7 @@ def book_good(client: int, sign: float, state: Floats, crowd: Crowd, net: Networ
     crowd.group_sums[g, GROUP_OPEN] -= sign
 
 
-@lean(NOTHING(I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(I8, F1, CROWD, NETWORK))
 def request_failed(client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Nobody tries it again."""
     g = crowd.clients[client, CLIENT_GROUP]
@@ -123,7 +123,7 @@ def request_failed(client: int, state: Floats, crowd: Crowd, net: Network) -> No
     free_client(client, crowd)
 
 
-@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def user_answered(now_s: float, client: int, ok: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The present attempt is over: the request is good, is tried again, or failed."""
     row = crowd.clients[client]
@@ -159,7 +159,7 @@ def user_answered(now_s: float, client: int, ok: int, state: Floats, crowd: Crow
     schedule(now_s + pause_s, EVENT_USER_RETRY, client, row[CLIENT_SERIAL], crowd)
 
 
-@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def ask_provider(now_s: float, client: int, region: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The other provider accepts up to its quota; a share of its answers is in time."""
     row = crowd.clients[client]
@@ -176,7 +176,7 @@ def ask_provider(now_s: float, client: int, region: int, state: Floats, crowd: C
         schedule(now_s + net.groups[g, GROUP_DEADLINE_S], EVENT_USER_LATE, client, row[CLIENT_SERIAL], crowd)
 
 
-@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """One attempt of a user."""
     row = crowd.clients[client]
@@ -217,7 +217,7 @@ def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, ne
     row[CLIENT_JOB], row[CLIENT_JOB_SERIAL] = job, crowd.jobs[job, JOB_SERIAL]
 
 
-@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def arrive(now_s: float, group: int, real: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """A user request begins; the next one is planned."""
     if real:
@@ -229,7 +229,7 @@ def arrive(now_s: float, group: int, real: int, state: Floats, crowd: Crowd, net
     plan_arrival(now_s, group, crowd, net)
 
 
-@lean(NOTHING(F8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def retry(now_s: float, client: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The pause is over: the next attempt, if the budget has a token."""
     row = crowd.clients[client]

@@ -8,7 +8,7 @@ with the pods, so that it runs in windows (see `gears`).
 
 import math
 
-from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, lean
+from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, compiled
 from sim.traffic.crowd import *
 from sim.traffic.crowd import CROWD, FORGET_S, TICK_S, Crowd, kept_share, schedule, take_next
 from sim.traffic.kernel import crossing, write_trace
@@ -39,7 +39,7 @@ _TICKS_BETWEEN_LOOKS = 20
 """The gears shift on averages over half a minute; a return to Python costs more than a hundred requests."""
 
 
-@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def finish(now_s: float, job: int, result: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """A request is answered; its owner goes on, which may answer the owner's owner, and so on up to the user."""
     while result != WAITS:
@@ -61,7 +61,7 @@ def finish(now_s: float, job: int, result: int, state: Floats, crowd: Crowd, net
             result = copy_failed(now_s, job, state, crowd, net)
 
 
-@lean(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
 def job_event(now_s: float, kind: int, job: int, serial: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """An event of a request inside a pod."""
     row = crowd.jobs[job]
@@ -94,7 +94,7 @@ def job_event(now_s: float, kind: int, job: int, serial: int, state: Floats, cro
         send_hedge(now_s, job, crowd, net)
 
 
-@lean(NOTHING(CROWD, NETWORK))
+@compiled(NOTHING(CROWD, NETWORK))
 def sum_weights(crowd: Crowd, net: Network) -> None:
     """Load shares and ready pods of each pool, after the control plane changed something."""
     for i in range(net.counts[N_POOLS]):
@@ -109,7 +109,7 @@ def sum_weights(crowd: Crowd, net: Network) -> None:
     crowd.marks[MARK_STALE] = 0
 
 
-@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Show the pods to guards, traces and the control plane as the mean rates show theirs; find full memories."""
     n_pods, forget = net.counts[N_PODS], -math.expm1(-passed_s / _HOT_FORGET_S)
@@ -141,7 +141,7 @@ def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net
             crowd.marks[MARK_OOM_POD] = p
 
 
-@lean(NOTHING(F8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, F1, CROWD, NETWORK))
 def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Shares of success and flows of the pools and calls, averaged."""
     follow = -math.expm1(-passed_s / FORGET_S)
@@ -174,7 +174,7 @@ def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) ->
         sums[EDGE_ACCEPTED] *= fade
 
 
-@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """Success, attempts and routing of the users; the provider's quota."""
     catch_up = -math.expm1(-passed_s / FORGET_S)
@@ -206,7 +206,7 @@ def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, n
             crowd.region_sums[g, 2 * r + 1] *= keep
 
 
-@lean(NOTHING(F8, F8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """What is not an event of any request: averages, routing, places that got free by a new pod."""
     look_at_groups(now_s, passed_s, state, crowd, net)
@@ -219,7 +219,7 @@ def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Networ
                 fill_from_gate(now_s, p, state, crowd, net)
 
 
-@lean(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
+@compiled(NOTHING(F8, I8, I8, I8, F1, CROWD, NETWORK))
 def user_event(now_s: float, kind: int, client: int, serial: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """An event of a user request."""
     if crowd.clients[client, CLIENT_SERIAL] != serial or crowd.clients[client, CLIENT_ATTEMPT] == 0:
@@ -230,7 +230,7 @@ def user_event(now_s: float, kind: int, client: int, serial: int, state: Floats,
         user_answered(now_s, client, 0, state, crowd, net)
 
 
-@lean(CODE_AND_INDEX(F8, F1, F1, F2, F2, CROWD, NETWORK))
+@compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, CROWD, NETWORK))
 def advance_requests(
     end_s: float, clock: Floats, state: Floats, guards: Floats, trace: Floats, crowd: Crowd, net: Network
 ) -> tuple[int, int]:

@@ -141,6 +141,7 @@ class Fleet:
         if pod.state is PodState.ABSENT:
             return
         was_leaving = pod.leaving
+        self._context.traffic.disturbed()
         self._stop(pod, Kind.POD_LOST, what)
         pod.n_crashes = 0
         if was_leaving or (pod.node is None and not self._bind(pod)):

@@ -100,6 +100,7 @@ STABILITY = exactly(
             lasts_s={"type": "number"},
             critical_load=NUMBER,
             highest_load=NUMBER,
+            chance_load=NUMBER,
             map={"type": "array", "items": exactly(load={"type": "number"}, lost=SHARE, state=STATE), "minItems": 1},
             triggers={"type": "array", "items": exactly(lost=SHARE, shortest_s=NUMBER)},
             recovery={"type": "array", "items": exactly(load={"type": "number"}, time_s=NUMBER)},

@@ -35,7 +35,7 @@ from sim.scenario.schema import (
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
 from sim.traffic.gears import Noise
-from sim.traffic.layout import REACHED, TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.layout import POD_PER_REQUEST_MIB, REACHED, TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
 from sim.world.trial import Trial, run_trial
 
 Z_MAX = 4.0
@@ -99,7 +99,7 @@ class Feature:
 
 
 ERRORS = failing("j", 0.5)
-PATIENT = {"requests": 7.0, "deadline": FAR_S}
+PATIENT = {"requests": 6.5, "deadline": FAR_S}
 FEATURES = {
     "newest first": Feature(pool(order="lifo"), pool(), "good"),
     "adaptive order": Feature(pool(order="adaptive", adaptive_above=1.0), pool(), "good"),
@@ -289,8 +289,13 @@ def plane_of(scenario: Scenario, seed: int = 1) -> Traffic:
     plane = Traffic(assemble(scenario), noise=Noise(mode="always", seed_of=lambda window: seed + window))
     for k, pods in enumerate(plane.pods_of):
         for pod in pods[: plane.names.placed[k]]:
-            plane.start_pod(pod, oom_level=1.0)
+            start(plane, pod)
     return plane
+
+
+def start(plane: Traffic, pod: int) -> None:
+    """Only pods with a memory limit can reach it."""
+    plane.start_pod(pod, oom_level=1.0 if plane.net.pods[pod, POD_PER_REQUEST_MIB] > 0.0 else math.inf)
 
 
 def to(plane: Traffic, end_s: float) -> None:
@@ -372,8 +377,8 @@ def shake(plane: Traffic, rng: np.random.Generator) -> None:
     edge = int(rng.integers(len(plane.net.edges)))
     deeds: list[Callable[[], None]] = [
         lambda: plane.stop_pod(pod),
-        lambda: plane.start_pod(pod, oom_level=1.0),
-        lambda: plane.start_pod(pod, oom_level=1.0),
+        lambda: start(plane, pod),
+        lambda: start(plane, pod),
         lambda: plane.set_condition(pod, slow=float(rng.uniform(0.5, 8.0)), error_share=float(rng.uniform(0.0, 0.5))),
         lambda: plane.set_listed(pod, bool(rng.integers(2))),
         lambda: plane.set_edge_reachable(edge, bool(rng.integers(2))),

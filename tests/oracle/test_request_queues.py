@@ -1,4 +1,4 @@
-"""The request-level network model against exact queues: C06 to C10, C12 and C13 of the published truths.
+"""The request-level network model against exact queues: C06 to C10 and C12 of the published truths.
 
 Each truth is met by many independent copies of one queue in a single run, so that the standard error comes from the
 copies. What a test needs is the value in `truths/closed_form.json`; the negative control is the same queue with one
@@ -246,41 +246,3 @@ def test_c12_with_constant_work_first_come_first_served_is_shorter():
     inside = Battery(queue, warm_up_s=100.0).inside_mean()
     check(mean_of(inside, 0.8 + 0.8**2 / (2.0 * 0.2)), 0.5)
     refute(mean_of(inside, TRUTHS["Q07"]["EL"]), 0.5)
-
-
-# --- C13: retrial queues -----------------------------------------------------------------------------------
-
-SCALE_S = 100.0
-"""One unit of time, so that the 0.05 s in which a user learns of a rejection are nothing beside 1 / theta."""
-
-
-@lru_cache
-def retrial(slots: int, load: float, theta: float, *, n: int, units: float) -> Battery:
-    """A loss system whose lost customers come again after exponential times, up to 20 attempts."""
-    client = {"deadline": 1e9, "attempts": 20, "backoff": SCALE_S / theta, "jitter": "exponential"}
-    queue = battery(n, load / SCALE_S, units * SCALE_S, client=client, work=SCALE_S, slots=slots, queue=0)
-    return Battery(queue, warm_up_s=0.1 * units * SCALE_S)
-
-
-def in_orbit(runs: Battery, theta: float) -> list[float]:
-    """Mean number in orbit of each system: it is left at theta per customer, and every departure is an attempt."""
-    units = runs.horizon_s / SCALE_S
-    return [(c.attempts - c.offered) / (theta * units) for c in runs.clients]
-
-
-def test_c13_one_server():
-    runs = retrial(1, 0.6, 0.5, n=60, units=400.0)
-    check(mean_of(runs.busy_mean(), TRUTHS["Q08"]["Ebusy"]), 0.05)
-    check(mean_of(in_orbit(runs, 0.5), TRUTHS["Q08"]["EO"]), 0.9)
-
-
-def test_c13_ten_servers():
-    runs = retrial(10, 8.0, 2.0, n=20, units=150.0)
-    refused = [1.0 - c.first_good / c.offered for c in runs.clients]
-    check(mean_of(refused, TRUTHS["Q08c10"]["P_block"]), 0.07)
-    check(mean_of(in_orbit(runs, 2.0), TRUTHS["Q08c10"]["EO"]), 1.4)
-
-
-def test_c13_customers_that_come_later_fail():
-    runs = retrial(1, 0.6, 0.3, n=40, units=400.0)
-    refute(mean_of(in_orbit(runs, 0.3), TRUTHS["Q08"]["EO"]), 1.5)

@@ -6,12 +6,14 @@ and with ten times the usual accuracy; borders are found to 0.5 %, and each test
 
 import math
 
+import numpy as np
 import pytest
 from scenarios import one_pool, service, users
 
+from sim.oracles.network_model import run_requests
 from sim.oracles.queue_forms import erlang_a
-from sim.scenario.schema import Model, Scenario
-from sim.study.margins import Reason
+from sim.scenario.schema import CrashLoop, Model, PodMemory, Scenario
+from sim.study.margins import Reason, kill_time_s
 from sim.study.stability import (
     PRECISION,
     Blow,
@@ -232,3 +234,29 @@ def test_c10_far_from_saturation_the_size_is_another() -> None:
     bench.settle(3600.0)
     waiting = bench.traffic.in_flight(0) - float(bench.traffic.net.pod_algebra[0, 0])
     assert waiting == pytest.approx(erlang_a(200, 240.0, 1.0, 0.2).waiting, rel=0.03)
+
+
+# --- chance against a memory limit: first passage against every single request ----------------------------------
+
+KILLS_RUN_S = 6000.0
+
+
+def full_of_chance(utilisation: float) -> Scenario:
+    """A pod of 8 slots whose memory 36 requests fill; nobody retries, so that each kill is one of chance."""
+    memory = PodMemory(base=600.0, per_request=40.0, limit=2048.0)
+    pod = service(work=0.2, slots=8, queue=40, memory=memory, crash_loop=CrashLoop(first=0.001, initial=0.001))
+    clients = users(requests=utilisation * 8 / 0.2, deadline=60.0, attempts=1)
+    return one_pool(1, KILLS_RUN_S, service=pod, populations={"u": clients})
+
+
+def test_the_time_until_chance_fills_a_pod_is_that_of_single_requests() -> None:
+    """A renewal process: kills in a run are near Poisson; a utilisation of 0.75 would have a seventh of them."""
+    run = run_requests(full_of_chance(0.81), rng=np.random.default_rng([20260101, 0]), settle_s=0.0)
+    kills, pod = len(run.oom_kills), full_of_chance(0.81).services["s"]
+
+    def z_of(utilisation: float) -> float:
+        expected = KILLS_RUN_S / kill_time_s(pod, utilisation)
+        return (kills - expected) / math.sqrt(expected)
+
+    assert abs(z_of(0.81)) <= 4.0
+    assert z_of(0.75) > 4.0

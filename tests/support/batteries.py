@@ -11,6 +11,7 @@ from scenarios import service, several, users
 from sim.oracles.network_model import run_requests
 from sim.oracles.network_run import PoolTotals, PopulationTotals, RequestRun
 from sim.scenario.schema import Model, Scenario
+from sim.world.trial import Trial
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 ENDLESS = 1_000_000
@@ -61,3 +62,50 @@ class Battery:
     def busy_mean(self) -> list[float]:
         """The same of busy slots."""
         return [pool.busy_mean for pool in self.pools]
+
+
+class EngineBattery:
+    """The same battery played by the engine's own single requests (`noise: always`), sampled every 10 s."""
+
+    def __init__(self, scenario: Scenario, *, warm_up_s: float, trial: int = 0) -> None:
+        played = Trial(scenario.model_copy(update={"model": Model(noise="always")}), "a", trial)
+        n, traffic = len(scenario.populations), played.traffic
+        self.horizon_s, self.warm_up_s = scenario.horizon, warm_up_s
+        self.times_s = np.arange(10.0, scenario.horizon - 1e-6, 10.0)
+        pools = range(len(traffic.names.pools))
+        samples: list[list[tuple[float, float]]] = []
+        warm: list[Floats] = []
+
+        def totals() -> Floats:
+            return np.array([traffic.totals(g)[:4] for g in range(n)])
+
+        def sample() -> None:
+            samples.append([(traffic.in_flight(i), traffic.offered(i)) for i in pools])
+
+        for time_s in self.times_s:
+            played.context.after(float(time_s), sample)
+        # At the end of a trial those still inside are settled; just before it they count as they did at the warm-up.
+        for time_s in (warm_up_s, scenario.horizon - 1e-3):
+            played.context.after(time_s, lambda: warm.append(totals()))
+        played.run()
+        self.inside: Floats
+        """Requests inside, (n pools, samples)."""
+        self.arriving: Floats
+        """Arrivals per second, (n pools, samples)."""
+        self.inside, self.arriving = np.array(samples).transpose(2, 1, 0)
+        settled = warm[1] - warm[0]
+        self.offered, self.good, self.attempts, self.first_good = settled.T
+        """By client, counted after the warm-up."""
+
+    def inside_at(self, time_s: float) -> Floats:
+        """Requests inside each queue at a sample."""
+        (found,) = np.flatnonzero(np.abs(self.times_s - time_s) < 1e-9)
+        return self.inside[:, found]
+
+    def settled(self) -> Floats:
+        """Samples after the warm-up, (n queues, samples)."""
+        return self.inside[:, self.times_s >= self.warm_up_s]
+
+    def lost_shares(self) -> Floats:
+        """Requests that did not end well, of those offered; for each queue."""
+        return 1.0 - self.good / self.offered

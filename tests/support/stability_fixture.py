@@ -32,6 +32,7 @@ def make_stability(name: str = "single <b>", critical: float = 0.78, highest: fl
         threshold=0.95,
         critical_load=critical,
         highest_load=highest,
+        chance_load=0.93 if vulnerable else math.inf,
         cells=tuple(Cell(a, b, state_at(a, b, critical, highest)) for a in LOADS for b in LOSSES),
         tippings=tuple(Tipping(lost, 1.0 / lost if vulnerable and lost > 0.1 else math.inf) for lost in LOSSES[1:])
         if healthy

@@ -11,6 +11,7 @@ from hand_made_record import DAY, DOCUMENT, HOUR, above, below, fault, pool, rec
 from sim.measures import concatenate, measure_trial
 from sim.measures.cost import credit_share, lost_hours
 from sim.measures.tables import COLUMNS
+from sim.traffic.gears import Shift
 from sim.world.log import Kind, Record
 
 SLOW = "irm-slow#0@north/irm"
@@ -232,3 +233,11 @@ def test_every_table_has_the_columns_of_the_contract_and_joins() -> None:
 def test_a_trial_without_populations_is_refused() -> None:
     with pytest.raises(ValueError, match="nobody"):
         measure_trial(record([], [totals()], populations=()), scenario())
+
+
+def test_a_spent_budget_of_single_requests_is_noted() -> None:
+    """Only that shift of gears counts: the others are no loss of accuracy."""
+    for why in Shift:
+        shift = Record(at_s=DAY, kind=Kind.GEAR, what=why.value)
+        trials = measure_trial(record([shift], [totals(100 * DAY)]), scenario())["trials"]
+        assert trials["noise_budget_spent"][0] == (why is Shift.BUDGET)

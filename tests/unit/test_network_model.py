@@ -666,6 +666,44 @@ def test_scheduled_faults_become_a_script() -> None:
     assert quiet.availability == 1.0
 
 
+def test_a_partition_cuts_users_and_calls_between_regions() -> None:
+    region = Region(zones=1, nodes=Nodes(count=1, memory=1e6))
+    services = {
+        "s": pod(0.001, slots=500, calls={"t": call(timeout=1.0), "v": call(timeout=1.0)}),
+        "t": pod(0.001, slots=500),
+        "v": pod(0.001, slots=500),
+    }
+    cut = Fault(target="b", at=at(20.0), effect=Effect(partition=True), repair=Repair(law=fixed(20.0)))
+    crowd = {name: users(requests=20.0, home=name, deadline=0.5) for name in ("a", "b")}
+    scenario = several(
+        services, {}, 60.0, regions={"a": region, "b": region}, populations=crowd, faults={"cut": cut},
+        place={"a": {"s": 1, "t": 1}, "b": {"s": 1, "t": 1, "v": 1}},
+    )  # fmt: skip
+    run = run_requests(scenario, rng=np.random.default_rng(1))
+    # b is cut off from its users; a works but for its calls to v, which is in b only.
+    assert run.bin_good["b"][2:4].sum() == run.bin_good["a"][2:4].sum() == 0
+    assert run.pools["a/s"].offered == run.populations["a"].offered
+    assert run.pools["b/s"].offered < 0.8 * run.populations["b"].offered
+    for name in ("a", "b"):
+        whole = [0, 1, 4, 5]
+        assert run.bin_good[name][whole].sum() == run.bin_offered[name][whole].sum()
+
+
+def test_a_pod_taken_away_while_it_is_held_down_stays_away() -> None:
+    setup = bench(
+        pod(startup=fixed(2.0), autoscale=Autoscale(least=1, most=3, every=10.0, down_after=0.0)),
+        PodStops(5.0, "r/s/2", "x"),
+        PodStarts(50.0, "r/s/2", "x"),
+        pods=2,
+    )
+    setup.run(100.0)
+    pods = setup.network.pools["r", "s"].pods
+    assert [p.ready for p in pods] == [True, False, False]
+    held = bench(pod(startup=fixed(2.0)), PodStops(5.0, "r/s/2", "x"), PodStarts(50.0, "r/s/2", "x"), pods=2)
+    held.run(100.0)
+    assert [p.ready for p in held.network.pools["r", "s"].pods] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -53,6 +53,16 @@ def test_borders_name_the_designs_by_state() -> None:
     assert "small is overloaded" in title
 
 
+def test_where_chance_alone_kills_pods_is_said() -> None:
+    doubtful, sure = map_panel(make_stability()), map_panel(make_stability("x", 1.37, 1.37))
+    assert doubtful.title.endswith("and chance alone congests it")
+    assert any("Right of the dotted line (0.93x" in note for note in doubtful.notes)
+    assert not any("dotted" in note for note in sure.notes)
+    [line] = [shape for shape in doubtful.figure.layout.shapes if shape.type == "line"]
+    assert line.x0 == pytest.approx(LOADS.index(0.9) + 0.3)
+    assert not [shape for shape in sure.figure.layout.shapes if shape.type == "line"]
+
+
 def test_checked_cells_are_marked_by_different_symbols() -> None:
     panel = map_panel(make_stability(), [(1.0, 0.3, 1.0), (0.7, 0.5, 0.0)])
     marks = {trace.name: (trace.marker.symbol, list(trace.x)) for trace in panel.figure.data if trace.name}

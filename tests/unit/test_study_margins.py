@@ -7,12 +7,14 @@ import pytest
 from small_study import fake_trial, small_experiment
 
 from sim.scenario.load import load_experiment
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import PodMemory, Scenario, Service
 from sim.study.margins import (
     Reason,
     holding_s,
     hot_pod_after_loss,
     hot_pod_today,
+    kill_time_s,
+    pool_kill_time_s,
     queue_fits,
     untrusted_zones,
     utilisations,
@@ -20,6 +22,7 @@ from sim.study.margins import (
 from sim.study.summary import summarise
 from sim.study.tables import merge
 from sim.study.warning_lines import (
+    budget_lines,
     common_cause_line,
     hot_pod_line,
     queue_line,
@@ -195,6 +198,58 @@ def test_impatience_near_saturation(tmp_path: Path):
     assert untrusted_zones(scenario(tmp_path, "single", *BUSY, "services.web.patience=1s")) == []
 
 
+def test_memory_that_chance_fills(tmp_path: Path):
+    """Store: 36 requests of 10 MiB fill it, 20 slots are 95 % busy: they come together within the hour.
+
+    From `noise_above` on `auto` simulates requests, so what it leaves to mean rates ends at 90 %.
+    """
+    busy = ("populations.people.workers=105000", "services.web.slots=2000", "services.web.queue=0")
+    plain = ("services.web.memory=null", "services.web.calls.store.attempts=1", "populations.people.attempts=1")
+    full = (*busy, *plain, "services.store.memory.limit=560Mi")
+    for noise, utilisation in (("auto", 0.9), ("never", 0.945)):
+        doubted = scenario(tmp_path, "single", *full, f"model.noise={noise}")
+        [zone] = untrusted_zones(doubted)
+        assert (zone.service, zone.reason) == ("store", Reason.MEMORY)
+        assert zone.utilisation == pytest.approx(utilisation)
+        assert "OOM-killed once in" in zone_lines({"a": doubted})[0]
+    for change in ("services.store.queue=10", "populations.people.workers=40000", "model.noise=always"):
+        assert untrusted_zones(scenario(tmp_path, "single", *full, change)) == []
+
+
+def one_slot(n_fit: int) -> Service:
+    """A pod of one slot whose memory is reached by one request more than `n_fit`."""
+    memory = PodMemory(base=10.0, per_request=1.0, limit=11.0 + n_fit)
+    return Service(work=1.0, slots=1, queue=1000, memory=memory)
+
+
+@pytest.mark.parametrize("n_fit", [1, 5, 20])
+def test_the_time_until_chance_fills_the_memory(n_fit: int):
+    """M/M/1 at arrivals = service: from empty to n it takes n (n + 1) / 2 services, a Poisson process n arrivals."""
+    n = n_fit + 1
+    assert kill_time_s(one_slot(n_fit), 1.0) == pytest.approx(n * (n + 1) / 2)
+    many = one_slot(n_fit).model_copy(update={"slots": 1000, "queue": 0})
+    load = 1e9  # nobody leaves meanwhile
+    assert kill_time_s(many, load) == pytest.approx(n / (load * 1000), rel=1e-3)
+
+
+def test_of_several_pods_the_first_counts():
+    """Equal pods: a share of the time of one; a hotter one alone decides."""
+    one, equal = one_slot(5), one_slot(5).model_copy(update={"load_shares": (1.0,)})
+    assert pool_kill_time_s(equal, 0.9, 4) == pytest.approx(kill_time_s(equal, 0.9) / 4)
+    uneven = one.model_copy(update={"load_shares": (1.0, 0.01)})
+    assert pool_kill_time_s(uneven, 0.9, 2) == pytest.approx(kill_time_s(one, 0.9), rel=1e-3)
+    assert pool_kill_time_s(one_slot(900), 0.5, 3) == math.inf
+
+
+def test_memory_that_is_never_filled():
+    """Negative controls: no limit, a queue that fits, no load."""
+    fits = one_slot(5).model_copy(update={"queue": 4})
+    assert kill_time_s(fits, 0.99) == math.inf
+    assert kill_time_s(Service(work=1.0, slots=1), 0.99) == math.inf
+    assert kill_time_s(one_slot(5), 0.0) == math.inf
+    assert kill_time_s(one_slot(900), 0.5) == math.inf
+
+
 def test_the_zone_after_losing_a_region(tmp_path: Path):
     [*zones] = untrusted_zones(scenario(tmp_path, "double", *BUSY, "model.noise=never"))
     assert {(zone.region, zone.lost_region) for zone in zones} == {("north", "south"), ("south", "north")}
@@ -258,6 +313,19 @@ def test_lines(tmp_path: Path):
     assert lines[2].startswith("Share of downtime from common causes: single 50% [")
     assert any("small.yaml:19" in line for line in lines[3:])
     assert any(line.startswith("Fewer than ten events") and "cascade_year_prob" in line for line in lines[3:])
+
+
+def test_a_spent_budget_of_single_requests_is_said(tmp_path: Path):
+    experiment = small_experiment(tmp_path)
+    parts = [fake_trial(s, name, t)[1] for name, s in experiment.scenarios.items() for t in range(4)]
+    tables = merge(parts, list(experiment.scenarios))
+    assert budget_lines(tables, ["single", "double"]) == []
+    tables["trials"]["noise_budget_spent"][[0, 2]] = 1
+    [line] = budget_lines(tables, ["single", "double"])
+    assert "single in 2 of 4 trials. Raise model.noise_requests" in line
+    assert line in warning_lines(experiment, tables, summarise(tables, experiment.scenarios, 0.95))
+    del tables["trials"]["noise_budget_spent"]
+    assert budget_lines(tables, ["single"]) == []
 
 
 def test_no_downtime_is_no_share(tmp_path: Path):

@@ -23,11 +23,14 @@ from sim.scenario.schema import (
     Repair,
     Scenario,
 )
+from sim.study.margins import pool_kill_time_s
 from sim.study.stability import (
+    SETTLE_S,
     Blow,
     Cell,
     State,
     analyse,
+    chance_load,
     collapses,
     column_of,
     columns_for,
@@ -189,6 +192,16 @@ def test_memory_decides_where_the_queue_does_not_fit() -> None:
     with_crashes, without = system_of(crashing()), system_of(crashing(queue=20))
     assert critical_load(with_crashes) < 0.8 * critical_load(without)
     assert not Bench(without, 1.0).chance_decided
+
+
+def test_the_load_from_which_chance_fills_a_pod() -> None:
+    """At the border the first passage takes the half hour after which a system counts as healthy."""
+    system = system_of(crashing())
+    border = chance_load(system)
+    hottest = 120.0 / 4 * 1.08 * 0.2 / 8
+    assert 0.3 < border < 1.0
+    assert pool_kill_time_s(system.scenario.services["s"], border * hottest, 4) == pytest.approx(SETTLE_S, rel=0.2)
+    assert chance_load(system_of(crashing(queue=20))) == math.inf
 
 
 # --- remedies, own faults, cells -----------------------------------------------------------------------------------

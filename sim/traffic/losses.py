@@ -1,0 +1,76 @@
+"""Requests that mean rates had counted as good and that are lost with their pod, and those that will be tried again."""
+
+import numpy as np
+
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.plane import Plane
+from sim.traffic.rates import retry_pause_s
+
+
+def lose(plane: Plane, pod: int, share: float) -> None:
+    """This share of the requests inside a pod is lost: what was booked for them is taken back.
+
+    Parameters
+    ----------
+    plane : Plane
+        Arrays of the data plane; the state changes.
+    pod : int
+        Row of the pod.
+    share : float
+        Of its requests, [0, 1].
+
+    Notes
+    -----
+    `docs/data-plane.md` 1.5, "Kill": users that still have attempts left come again.
+    """
+    net, layout, state = plane.net, plane.layout, plane.state
+    pool = int(net.pods[pod, POD_POOL])
+    lost = share * state[layout.credit + pod] * state[layout.quality + pool]
+    # Each population loses by what it sends here and what of that ends well.
+    n_groups, n_regions = net.health.shape
+    shares = state[layout.share : layout.totals].reshape(n_groups, n_regions)
+    sent = shares * (net.routes[:, :, ROUTE_ENTRY] == pool) * net.group_algebra[:, [FLOW_ATTEMPTS]]
+    good_per_s = (sent * net.health).sum(axis=1)
+    if lost > 0.0 and good_per_s.sum() > 0.0:
+        for g in np.flatnonzero(good_per_s):
+            _take_back(plane, int(g), lost * good_per_s[g] / good_per_s.sum())
+    state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
+
+
+def waiting_to_retry(plane: Plane, group: int) -> Floats:
+    """(n_stages,) view: user requests between a failed attempt and the next one, by the number of failed attempts."""
+    n_stages = int(plane.net.counts[N_STAGES])
+    at = plane.layout.orbit + group * n_stages
+    return plane.state[at : at + n_stages]
+
+
+def attempts_by_number(plane: Plane, group: int) -> Floats:
+    """(attempts,) attempts per second of a group, the first ones first, as they are now."""
+    flow, parameters = plane.net.group_algebra[group], plane.net.groups[group]
+    waiting = np.maximum(waiting_to_retry(plane, group)[: int(parameters[GROUP_ATTEMPTS]) - 1], 0.0)
+    pauses_s = np.array([retry_pause_s(plane.net.groups, group, k) for k in range(waiting.size)])
+    again_per_s = flow[FLOW_RETRY_SCALE] * waiting / np.maximum(pauses_s + flow[FLOW_FAIL_S], 1e-9)
+    return np.array([flow[FLOW_DEMAND], *again_per_s])
+
+
+def _take_back(plane: Plane, g: int, lost: float) -> None:
+    """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
+    state, parameters = plane.state, plane.net.groups[g]
+    totals = plane.layout.totals + g * N_TOTALS
+    # As they are now: pods lost a moment ago have put requests among those that wait already.
+    by_number = attempts_by_number(plane, g)
+    of_number = lost * by_number / by_number.sum()
+    # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
+    good_retries = state[totals + TOTAL_GOOD] - state[totals + TOTAL_FIRST_GOOD]
+    too_many = of_number[1:].sum() - max(good_retries, 0.0)
+    if too_many > 0.0:
+        of_number[1:] *= 1.0 - too_many / of_number[1:].sum()
+        of_number[0] += too_many
+    state[totals + TOTAL_GOOD] -= lost
+    state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
+    state[totals + TOTAL_USABLE] -= lost
+    waiting = waiting_to_retry(plane, g)[: of_number.size - 1]
+    waiting += parameters[GROUP_RETRY_SHARE] * of_number[:-1]
+    gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_number[:-1].sum()
+    state[totals + TOTAL_FAILED] += gave_up + of_number[-1]
