@@ -56,14 +56,14 @@ class Phase:
 
 
 PHASES = (
-    Phase("before", 60.0, 300.0),
-    Phase("J x1.5", 300.0, 600.0, 1.5),
-    Phase("after x1.5", 600.0, 900.0),
-    Phase("J x6", 900.0, 1020.0, 6.0),
-    Phase("after x6", 1020.0, 1500.0),
-    Phase("J hangs", 1500.0, 1560.0, 50.0),
-    Phase("after the hang", 1560.0, 1860.0),
-    Phase("later", 1860.0, 2400.0),
+    Phase("before", 60.0, 180.0),
+    Phase("J x1.5", 180.0, 480.0, 1.5),
+    Phase("after x1.5", 480.0, 600.0),
+    Phase("J x6", 600.0, 660.0, 6.0),
+    Phase("after x6", 660.0, 780.0),
+    Phase("J hangs", 780.0, 840.0, 50.0),
+    Phase("after the hang", 840.0, 960.0),
+    Phase("later", 960.0, 1200.0),
 )
 
 
@@ -126,13 +126,17 @@ def startup_law(*, startup_s: float, startup_spread_share: float, **_: Any) -> L
 
 
 def two_tiers(model: Model) -> Scenario:
-    """Return U (4 x 16 slots) that calls J (4 x 8 slots): 40/s, so that J is at rho .94 when it is x1.5 slow."""
+    """Return U (4 x 16 slots) that calls J (4 x 8 slots, waits 2 s, 2 attempts), J at rho .94 when x1.5 slow.
+
+    The published figures name no more than that. Work, load and queue bounds were chosen, among some seventy sets run
+    request by request, so that U and its success at rho .94 come near what is published; agreement is no evidence.
+    """
     shares = (0.9, 0.97, 1.03, 1.1)
     services = {
-        "s": Service(work=0.1, slots=16, queue=400, load_shares=shares, calls={"j": Call(timeout=2.0, attempts=2)}),
-        "j": Service(work=0.5, slots=8, queue=400, load_shares=shares),
+        "s": Service(work=0.02, slots=16, queue=400, load_shares=shares, calls={"j": Call(timeout=2.0, attempts=2)}),
+        "j": Service(work=0.2, slots=8, queue=20, load_shares=shares),
     }
-    clients = Population(workers=1, requests=40.0, journey="s", deadline=5.0)
+    clients = Population(workers=1, requests=100.0, journey="s", deadline=5.0)
     slow = {
         f"slow{i}": slowdown("j", phase.start_s, phase.end_s, phase.slow)
         for i, phase in enumerate(PHASES)
@@ -151,9 +155,7 @@ def slowdown(service: str, start_s: float, end_s: float, factor: float) -> Fault
     )
 
 
-def scenario(
-    services: dict[str, Service], pods: int, clients: Population, horizon_s: float, **fields: Any
-) -> Scenario:
+def scenario(services: dict[str, Service], pods: int, clients: Population, horizon_s: float, **fields: Any) -> Scenario:
     """Return one region with `pods` pods of each service."""
     return Scenario(
         name="validation",

@@ -66,7 +66,7 @@ def last_bad_end_s(seen: Observed) -> float:
 
 
 def collapse_s(seen: Observed) -> float:
-    """Return the start of the 30 s intervals that are bad (success below half) to the end, s; NaN if the end is fine."""
+    """Return the start of the 30 s intervals with success below half to the end, s; NaN if it is fine."""
     fine = np.flatnonzero(success_in_bins(seen, COLLAPSE_BIN_S) >= COLLAPSED_SHARE)
     n_bins = (len(seen.good) - 1) // round(COLLAPSE_BIN_S / LOOK_EVERY_S)
     if not fine.size:

@@ -32,8 +32,8 @@ COLUMNS: dict[str, Callable[[str, int], dict[str, float]]] = {
     "auto": partial(engine_run, "auto"),
 }
 RUNS, RUNS_BISTABLE = 24, 48
-RUNS_OF_GEARS = 4
-"""The engine is cheap: so many times the runs of the request model, so that its chance adds little."""
+RUNS_OF_GEARS = 2
+"""The engine is cheap: so many times the runs of the request model, so that its chance adds less."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -54,6 +54,14 @@ def with_run(figures: Figures, found: dict[str, float]) -> Figures:
         squares = old["sd"] ** 2 * max(old["n"] - 1, 0) + (value - old["mean"]) * (value - mean)
         grown[measure] = {"mean": mean, "sd": math.sqrt(squares / (n - 1)) if n > 1 else 0.0, "n": n}
     return grown
+
+
+def play(column: str, name: str, first: int, last: int) -> Figures:
+    """Return the figures of the runs number first .. last - 1 of a case."""
+    figures: Figures = {}
+    for k in range(first, last):
+        figures = with_run(figures, COLUMNS[column](name, k))
+    return figures
 
 
 def rounded(figures: Figures) -> Figures:
@@ -83,13 +91,13 @@ def store(document: dict[str, Any]) -> None:
 
 def run_column(column: str, names: list[str], runs: int | None, *, fresh: bool) -> None:
     """Play the cases and write the column after each."""
-    play = COLUMNS[column]
+    one_run = COLUMNS[column]
     for name in names:
         document = stored(column)
         case = {"runs": 0, "measures": {}} if fresh else document["cases"].get(name, {"runs": 0, "measures": {}})
         begun_s, first = time.perf_counter(), case["runs"]
         for k in range(first, runs if runs is not None else runs_wanted(column, name)):
-            case = {"runs": k + 1, "measures": with_run(case["measures"], play(name, k))}
+            case = {"runs": k + 1, "measures": with_run(case["measures"], one_run(name, k))}
         if case["runs"] > first:
             document = stored(column)
             document["cases"][name] = case | {"measures": rounded(case["measures"])}
@@ -102,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("column", choices=[*COLUMNS, "all"])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--runs", type=int, help="runs of each case; default: 24, of bistable cases 48; engine: x4")
+    parser.add_argument("--runs", type=int, help="runs of each case; default: 24, of bistable cases 48; engine: x2")
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
     given = parser.parse_args()
     if unknown := set(given.cases) - set(NAMES):

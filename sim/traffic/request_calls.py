@@ -14,7 +14,7 @@ from sim.traffic.crowd import BUCKET, CROWD, Crowd, schedule, uniform
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
-from sim.traffic.request_jobs import enter, give_up_children, leave, pick_pod
+from sim.traffic.request_jobs import enter, give_up_children, leave, pick_pod, pod_with_room
 
 WAITS: Final = 0
 WORKED: Final = 1
@@ -94,7 +94,9 @@ def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network)
     row = crowd.jobs[job]
     callee = int(net.edges[row[JOB_EDGE], EDGE_TO])
     crowd.marks[MARK_SENT] += 1
-    pod = pick_pod(callee, crowd, net) if crowd.gates[callee, GATE_HEAD] < 0 else -1
+    pod = -1
+    if crowd.gates[callee, GATE_HEAD] < 0 and net.edges[row[JOB_EDGE], EDGE_REACHABLE] != 0.0:
+        pod = pod_with_room(callee, crowd, net)
     if pod >= 0:
         crowd.pool_sums[callee, POOL_ARRIVED] += 1.0
         deadline_s = crowd.job_times[job, JOB_DEADLINE_S]

@@ -45,6 +45,27 @@ def pick_pod(pool: int, crowd: Crowd, net: Network) -> int:
     return chosen if has_room(chosen, crowd, net) else -1
 
 
+@compiled(I8(I8, CROWD, NETWORK))
+def pod_with_room(pool: int, crowd: Crowd, net: Network) -> int:
+    """A listed pod that takes a request now, by load share; -1 if all are full, or if the pool is not up."""
+    if crowd.pool_sums[pool, POOL_N_READY] < net.pools[pool, POOL_NEEDS]:
+        return -1
+    first = int(net.pools[pool, POOL_FIRST_POD])
+    last = first + int(net.pools[pool, POOL_N_PODS])
+    weight = 0.0
+    for p in range(first, last):
+        if net.pods[p, POD_LISTED] != 0.0 and has_room(p, crowd, net):
+            weight += net.pods[p, POD_SHARE]
+    mark, chosen = uniform(crowd.random) * weight, -1
+    for p in range(first, last):
+        if net.pods[p, POD_LISTED] != 0.0 and has_room(p, crowd, net):
+            chosen = p
+            mark -= net.pods[p, POD_SHARE]
+            if mark < 0.0:
+                break
+    return chosen
+
+
 @compiled(NOTHING(F8, I8, CROWD, NETWORK))
 def start_work(now_s: float, job: int, crowd: Crowd, net: Network) -> None:
     """A slot takes the request up."""
@@ -214,6 +235,9 @@ def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Net
         if waiting < 0 or net.pods[pod, POD_LISTED] == 0.0 or not has_room(pod, crowd, net):
             return
         row = crowd.jobs[waiting]
+        is_up = crowd.pool_sums[pool, POOL_N_READY] >= net.pools[pool, POOL_NEEDS]
+        if not is_up or net.edges[row[JOB_EDGE], EDGE_REACHABLE] == 0.0:
+            return
         deadline_s = crowd.job_times[waiting, JOB_DEADLINE_S]
         crowd.pool_sums[pool, POOL_ARRIVED] += 1.0
         enter(now_s, pod, row[JOB_OWNER_KIND], row[JOB_OWNER], row[JOB_OWNER_SERIAL], deadline_s, crowd, net)

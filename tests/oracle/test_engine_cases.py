@@ -7,78 +7,28 @@ statement. Left out is K with a limit of 2 GiB: there pods return together unles
 engine's startup times do not.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scenarios import MEAN_RATES, at, fixed, one_pool, service, users
 
-from sim.scenario.schema import CrashLoop, Effect, Fault, Model, PodMemory, Repair, Scenario
+from benchmarks.validation.cases import AS_PUBLISHED, MEAN_RATES, RECOVERED, case_scenario
+from sim.scenario.schema import CrashLoop, Model
 from sim.world import Kind
 from sim.world.trial import Trial
 
-CASES = json.loads((Path(__file__).parent / "cases" / "request_model_cases.json").read_text(encoding="utf-8"))["cases"]
+CASES = RECOVERED
 Z_MAX = 4.0
 SAMPLE_EVERY_S, COLLAPSE_BIN_S = 10.0, 30.0
 PLAIN = Model(queues="fluid", oom="mean", noise="never")
 """No queue below saturation and no fluctuation: what the published comparison calls plain."""
 KILLED_AT_RANDOM = {"B": 48, "C": 48, "G": 48, "H": 150}
 """Trials of the cases in which chance decides when a pod is killed; the others have none in the engine."""
-AS_PUBLISHED = CrashLoop(first=10.0, initial=20.0)
-"""Waits of 10, 20, 40 ... 300 s, as in the published cases."""
 
 
 # --- the cases -------------------------------------------------------------------------------------------
-
-
-def case_scenario(name: str, model: Model, crash_loop: CrashLoop) -> Scenario:
-    """The case with the parameters of the request-level model."""
-    given = CASES[name]["parameters"]
-    memory, client = given["memory"], given["client"]
-    pod = service(
-        work=given["service_mean_s"],
-        slots=given["slots"],
-        queue=given["queue_bound"],
-        load_shares=tuple(given["load_shares"]),
-        startup=given["restart"]["startup_s"],
-        crash_loop=crash_loop,
-        memory=None
-        if memory is None
-        else PodMemory(
-            base=memory["base_mib"],
-            per_request=memory["per_request_mib"],
-            limit=memory["limit_mib"],
-            leak=memory["leak_mib_per_s"],
-        ),
-    )
-    slow = {
-        f"slow{i}": Fault(
-            target="s in r",
-            at=at(slowdown["start_s"]),
-            effect=Effect(slow=slowdown["factor"]),
-            repair=Repair(law=fixed(slowdown["end_s"] - slowdown["start_s"])),
-        )
-        for i, slowdown in enumerate(given["slowdowns"])
-    }
-    clients = users(
-        requests=given["rate_per_s"],
-        deadline=client["deadline_s"],
-        attempts=client["attempts"],
-        backoff=client["backoff_s"],
-        retry_budget=client["budget_share"],
-    )
-    return one_pool(
-        len(given["load_shares"]),
-        given["horizon_s"],
-        service=pod,
-        populations={"u": clients},
-        faults=slow,
-        model=model,
-    )
 
 
 @lru_cache
