@@ -49,7 +49,7 @@ from sim.scenario.schema import (
     Throttle,
     WeibullLaw,
 )
-from sim.traffic.layout import *
+from sim.traffic.layout import TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
 from sim.world.trial import Trial
 
 NODE_MIB = 200_000.0
@@ -262,7 +262,7 @@ def _capacity_per_s(spec: Service, pods: int) -> float:
 
 
 def _population(dice: Dice, specs: dict[str, Service], place: dict[str, dict[str, int]]) -> Population:
-    journey = dice.choice([name for name in specs])
+    journey = dice.choice(list(specs))
     homes = [r for r, pods in place.items() if pods[journey] > 0]
     rate = dice.choice([0.0, 1e-6, 1e5, dice.between(1e-6, 1e5)])
     if dice.sometimes(0.6):  # near the capacity, where things happen
