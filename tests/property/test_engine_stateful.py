@@ -266,7 +266,7 @@ def test_no_sequence_of_actions_loses_a_request(gear: str) -> None:
 def incident(noise: Noise) -> Plane:
     """Calm, a surge that fills the pods, kills, and calm again."""
     plane = Plane(noise)
-    for factor, length_s in ((1.0, 300.0), (4.0, 300.0), (0.2, 1000.0), (1.0, 100.0)):
+    for factor, length_s in ((0.1, 300.0), (3.0, 60.0), (0.05, 1500.0), (0.1, 100.0)):
         plane.traffic.set_demand_factor(0, factor)
         plane.advance(length_s)
         for pod in range(len(plane.traffic.net.pods)):

@@ -137,12 +137,13 @@ def test_rounding_to_whole_users_never_goes_below_zero() -> None:
         trial = run_checked(
             world(
                 seed=seed,
-                horizon=400.0,
-                services={"web": service(1.0, slots=1, queue=0, patience=0.1)},
-                populations={"staff": users(0.002, attempts=5, backoff=100.0, deadline=0.5)},
+                horizon=100.0,
+                services={"web": service(1.0, slots=1, queue=0)},
+                populations={"staff": users(0.02, attempts=5, backoff=30.0, deadline=0.5)},
                 model=auto(noise_above=0.001),
             )
         )
+        assert trial.traffic.n_single_requests > 0
         totals = trial.traffic.totals(0)
         assert min(totals) >= 0.0
         assert trial.traffic.waiting_to_retry(0) >= 0.0
