@@ -68,7 +68,7 @@ def assemble(scenario: Scenario) -> Blueprint:
     n_pods, n_pools = sum(names.slots), len(names.pools)
     n_groups, n_regions = len(names.populations), len(names.regions)
     populations = [scenario.populations[name] for name in names.populations]
-    n_stages = max(1, *(p.attempts - 1 for p in populations))
+    n_stages = max([1, *(p.attempts - 1 for p in populations)])
     layout = state_layout(
         n_pods=n_pods,
         n_pools=n_pools,
@@ -92,7 +92,7 @@ def assemble(scenario: Scenario) -> Blueprint:
         pods=pods,
         pools=_pools(scenario, names),
         edges=_edges(scenario, names),
-        groups=np.array([_group(p, scenario) for p in populations]),
+        groups=np.array([_group(p, scenario) for p in populations]).reshape(n_groups, N_GROUP_COLUMNS),
         routes=_routes(scenario, names),
         tables=tables,
         curves=stacked_curves(curves),

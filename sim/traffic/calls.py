@@ -5,14 +5,13 @@ The equations are those of `docs/data-plane.md`, section 1.3. It knows neither u
 
 import math
 
-import numpy as np
-
 from sim.traffic.answers import pool_answer
 from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 
+_NO_DEADLINE_S = 1e9
 _HANDOFF_WAIT_MAX_S = 60.0  # of a caller whose callee frees no place at all
 
 
@@ -72,14 +71,16 @@ def hand_over(e: int, state: Floats, net: Network) -> None:
     calls, works = edges[e, EDGE_CALLS], 0.0
     quality, rejected = pool_algebra[caller, OUT_QUALITY_TARGET], pool_algebra[callee, OUT_REJECTED]
     free, blocked_s = max(1.0 - rejected, 1e-6), _HANDOFF_WAIT_MAX_S
-    if edges[e, EDGE_REACHABLE] != 0.0 and rejected < 1.0:
+    if edges[e, EDGE_REACHABLE] != 0.0 and pool_algebra[callee, OUT_UP] != 0.0:
         blocked_s = min(rejected / free / max(pool_algebra[callee, OUT_DONE], 1e-9), blocked_s)
-        deadline_s = net.pools[caller, POOL_DEADLINE_S]
+        # Where no user's request comes there is no deadline; an infinite one has no law of the time in the queue.
+        deadline_s = min(net.pools[caller, POOL_DEADLINE_S], _NO_DEADLINE_S)
         _, spent_s, _ = pool_answer(caller, deadline_s, net.pods, net.pools, net.pod_algebra)
-        left_s = deadline_s - spent_s if math.isfinite(deadline_s) else np.inf
+        left_s = deadline_s - spent_s
         ok, _, _ = pool_answer(callee, left_s, net.pods, net.pools, net.pod_algebra)
         works = min(ok / free, 1.0) * state[net.counts[AT_QUALITY] + callee]
-        # Nobody is turned away: the rejected come again until they are in.
+        # Nobody is turned away: the rejected come again until they are in. What is let in goes to zero with the last
+        # place, steeply but without a jump, which would make the integrator chatter about a full callee.
         pool_algebra[callee, OUT_OFFERED] += pool_algebra[caller, OUT_DONE] * quality * calls / free
     pool_algebra[caller, OUT_HOLD_TARGET_S] += quality * calls * blocked_s
     works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)

@@ -110,7 +110,8 @@ MARK_OOM_POD: Final = 5  # a pod whose memory is full, -1: none
 MARK_SENT: Final = 6  # attempts and calls simulated
 MARK_STALE: Final = 7  # 1: weights must be summed again
 MARK_TICKS: Final = 8
-N_MARKS: Final = 9
+MARK_MOST: Final = 9  # so many attempts and calls are enough: back to Python, which may shift the gear
+N_MARKS: Final = 10
 
 EVENT_ARRIVAL: Final = 0
 EVENT_WORK_DONE: Final = 1
@@ -188,6 +189,7 @@ def new_crowd(*, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regio
     crowd.edge_sums[:, EDGE_TOKENS] = crowd.group_sums[:, GROUP_TOKENS] = BUCKET
     crowd.marks[[MARK_FREE_JOB, MARK_FREE_CLIENT, MARK_OOM_POD]] = -1
     crowd.marks[MARK_STALE] = 1
+    crowd.marks[MARK_MOST] = np.iinfo(np.int64).max
     return grown(crowd, n_jobs=1024, n_clients=1024, n_events=8192)
 
 

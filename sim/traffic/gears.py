@@ -88,12 +88,15 @@ class Chooser:
         self.n_windows = 0
         self.spent = 0
         """Requests simulated in earlier windows."""
+        self._taken_over = 0
+        """Requests that were there already when a window began: each costs about as much as one simulated."""
         self._calm_since_s = np.inf
         self._collapsed_since_s = np.inf
         self._long_success = 1.0
         self._looked_at_s = 0.0
         self._settled = False
 
+<<<<<<< HEAD
     def begin(self, now_s: float, success: float) -> int:
         """A window begins with this success of the worst population: its seed."""
         self.n_windows += 1
@@ -106,6 +109,23 @@ class Chooser:
         if self._settled and success > _HEALTHY_SUCCESS:
             self._settled = False
         return self.noise.mode == "always" or (self.spent < self.noise.most_requests and not self._settled)
+=======
+    def begin(self, n_open: int) -> int:
+        """A window begins with so many requests inside or waiting to try again: its seed."""
+        self.n_windows += 1
+        self._taken_over += n_open
+        self._calm_since_s = self._collapsed_since_s = np.inf
+        return self.noise.seed_of(self.n_windows - 1)
+
+    @property
+    def most_in_window(self) -> int | None:
+        """Requests that the budget leaves to the window that has begun; None: no bound."""
+        return None if self.noise.mode != "auto" else self.noise.most_requests - self.spent - self._taken_over
+
+    def may_begin(self, n_open: int) -> bool:
+        """Whether the budget allows one more window, with so many requests to begin with."""
+        return self.noise.mode == "always" or self.spent + self._taken_over + n_open < self.noise.most_requests
+>>>>>>> w-fuzz
 
     def disturbed(self) -> None:
         """Faults, people or controllers changed something: nothing is settled any more."""
@@ -128,7 +148,7 @@ class Chooser:
         """
         if self.noise.mode != "auto":
             return None
-        if self.spent + n_sent >= self.noise.most_requests:
+        if self.spent + self._taken_over + n_sent >= self.noise.most_requests:
             return Shift.BUDGET
         calm = hottest < _CALM_SHARE * self.noise.above_share and success > _COLLAPSED_SUCCESS
         self._calm_since_s = min(self._calm_since_s, now_s) if calm else np.inf

@@ -285,12 +285,29 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
         else:
             state[totals + TOTAL_FAILED] += open_share
     for g in range(len(net.groups)):
-        where = (
-            layout.orbit + g * n_stages
-            if net.groups[g, GROUP_ATTEMPTS] > 1
-            else layout.totals + g * N_TOTALS + TOTAL_FAILED
-        )
-        state[where] += left_over[g]
+        _give_back(plane, g, float(left_over[g]))
+
+
+def _give_back(plane: Plane, g: int, left_over: float) -> None:
+    """What rounding to whole users left over (negative: it made some up) goes where there is enough of it."""
+    layout, state = plane.layout, plane.state
+    n_stages, totals = int(plane.net.counts[N_STAGES]), layout.totals + g * N_TOTALS
+    if left_over > 0.0:
+        where = layout.orbit + g * n_stages if plane.net.groups[g, GROUP_ATTEMPTS] > 1 else totals + TOTAL_FAILED
+        state[where] += left_over
+        left_over = 0.0
+    # A made-up request may have been booked as good and then have failed.
+    left_over += min(state[totals + TOTAL_GOOD], 0.0)
+    good = max(state[totals + TOTAL_GOOD], 0.0)
+    # Those who wait, or have given up; if all the users that were made up got their answer, it counts for less.
+    for where in (*range(layout.orbit + g * n_stages, layout.orbit + (g + 1) * n_stages), totals + TOTAL_FAILED):
+        taken = min(-left_over, max(state[where], 0.0))
+        state[where] -= taken
+        left_over += taken
+    good += min(left_over, 0.0)
+    state[totals + TOTAL_GOOD] = good
+    for total in (totals + TOTAL_FIRST_GOOD, totals + TOTAL_USABLE):
+        state[total] = min(max(state[total], 0.0), good)
 
 
 def _expect(plane: Plane, crowd: Crowd, client: Ints) -> float:

@@ -109,6 +109,26 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
     return best, code, index
 
 
+@compiled(F8(I8, F8, F1, F2, NETWORK))
+def filled(k: int, step_s: float, state: Floats, work: Floats, net: Network) -> float:
+    """Requests inside (or their variance) after a step whose first guess fills the pod; -1 if it does not.
+
+    Rejection sets in so steeply below the last place that the slope at the start says nothing of it: a correction with
+    it throws an overloaded pod back as far as it came, step for step. The secant between both ends does not.
+    """
+    n_pods = net.counts[N_PODS]
+    p = k if k < n_pods else k - n_pods
+    rate, guess, guess_rate, guess_slope = work[0], work[2], work[3], work[4]
+    if k >= 2 * n_pods or rate[p] <= 0.0 or guess_rate[p] >= 0.0:
+        return -1.0
+    if guess[p] < net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM] or guess[p] <= state[p]:
+        return -1.0
+    slope = (guess_rate[p] - rate[p]) / (guess[p] - state[p]) if k == p else guess_slope[k]
+    begin = rate[p] if k == p else guess_rate[k] - slope * (guess[k] - state[k])
+    after: float = state[k] + step_s * (1.0 if slope == 0.0 else phi1(step_s * slope)) * begin
+    return max(after, 0.0)
+
+
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))
 def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, tolerance: float, net: Network) -> float:
     """One step from `state` into `work[NEW]`; the error in units of the tolerance.
@@ -152,10 +172,19 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         # The correction itself bounds the error of the first-order guess. Where the last step's bend announced
         # it (demand that rises steadily), only what came as a surprise is an error of this method.
         surprise = min(abs(weight2 * change), _STRICTER * abs(weight2 * (change - step_s * bend_before[k])))
+<<<<<<< HEAD
         weighted, scale = weight * surprise, allowed + looseness * abs(new[k])
         # Seldom, so that divisions are. What is not a number gets in, and nothing replaces it.
         if weighted > error * scale or math.isnan(weighted):
             error = weighted / scale
+=======
+        inside = filled(k, step_s, state, work, net)
+        if inside >= 0.0:
+            new[k], bend[k], surprise = inside, 0.0, abs(inside - guess[k]) if k < n_pods else 0.0
+        weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
+        if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
+            error = weighted
+>>>>>>> w-fuzz
     settle(step_s, state, work, net)
     clamp(new, net)
     return error

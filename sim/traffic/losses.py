@@ -31,7 +31,8 @@ def lose(plane: Plane, pod: int, share: float) -> None:
     n_groups, n_regions = net.health.shape
     shares = state[layout.share : layout.totals].reshape(n_groups, n_regions)
     sent = shares * (net.routes[:, :, ROUTE_ENTRY] == pool) * net.group_algebra[:, [FLOW_ATTEMPTS]]
-    good_per_s = (sent * net.health).sum(axis=1)
+    # A pod dies full: nothing that arrives now would end well, but what came before and is still inside would have.
+    good_per_s = (sent * np.maximum(net.health, 1e-9)).sum(axis=1)
     if lost > 0.0 and good_per_s.sum() > 0.0:
         for g in np.flatnonzero(good_per_s):
             _take_back(plane, int(g), lost * good_per_s[g] / good_per_s.sum())

@@ -176,6 +176,42 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, sent * provider_share * accepted
 
 
+@compiled(F8(F8, F8, I8, F8, F8, NETWORK))
+def crossing_hazard(arriving: float, fits: float, p: int, in_flight: float, variance: float, net: Network) -> float:
+    """Rate of upcrossings of the highest number of requests that fits: a queue that moves, with normal fluctuation."""
+    deviation = math.sqrt(max(variance, _POD_VARIANCE_FLOOR))
+    z = (fits - in_flight) / deviation
+    if z > 7.0:
+        return 0.0
+    z = max(z, -4.0)
+    table = int(net.pods[p, POD_TABLE])
+    room = net.tables[table, TABLE_HEAD, HEAD_ROOM]
+    peak_busy = look_up(net.tables, table, min(max(fits, 0.0), room))[0]
+    below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
+    density = 0.3989422804014327 * math.exp(-0.5 * z * z)
+    return float(abs(arriving - peak_busy / net.pod_algebra[p, ALG_HOLD_S]) * density / (deviation * below_prob))
+
+
+@compiled(F8(F8, F8, I8, F8, NETWORK))
+def queue_hazard(let_in: float, fits: float, p: int, in_flight: float, net: Network) -> float:
+    """Rate at which a queue in balance first reaches a number far above its mean (docs/data-plane.md, 1.5).
+
+    Waiting requests of M/M/c have a geometric tail, much heavier than a normal one. Upcrossings of N come in clumps of
+    1 / (1 - rho), so that h = lambda (1 - rho) pi(N - 1); work of another spread changes the decay of the tail.
+    """
+    algebra, slots = net.pod_algebra[p], net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
+    # A queue that fills under overload has no such tail yet: `crossing_hazard` follows its mean.
+    load = max(algebra[ALG_BUSY], let_in * algebra[ALG_HOLD_S]) / slots
+    waiting, idle = in_flight - algebra[ALG_BUSY], 1.0 - load
+    # It is reached with the first request that does not fit: half a request above, on average over what else is used.
+    above = fits + 0.5 - 2.0 - slots
+    if waiting <= 0.0 or idle <= 0.0 or above < -1.5:
+        return 0.0
+    spread = net.pools[int(net.pods[p, POD_POOL]), POOL_WORK_SPREAD]
+    decay = math.log1p(-idle) * 2.0 / (1.0 + spread * spread)
+    return float(let_in * waiting * idle * idle * idle * math.exp(max(above, 0.0) * decay))
+
+
 @compiled(NOTHING(F8, F1, F1, F1, NETWORK))
 def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Requests inside each pod, their variance, booked successes and the hazard of an OOM kill."""
@@ -215,16 +251,10 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         fits = room_mib(now_s, pods, p) / per_request if per_request > 0.0 else np.inf
         if fits >= room:
             continue
-        deviation = math.sqrt(max(variance, _POD_VARIANCE_FLOOR))
-        z = (fits - in_flight) / deviation
-        if z > 7.0:
-            continue
-        z = max(z, -4.0)
-        # Rate of upcrossings of the highest number of requests that fits (docs/data-plane.md, 1.5).
-        peak_busy = look_up(tables, table, min(max(fits, 0.0), room))[0]
-        below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
-        density = 0.3989422804014327 * math.exp(-0.5 * z * z)
-        rate[3 * n + p] = abs(arriving - peak_busy / algebra[ALG_HOLD_S]) * density / (deviation * below_prob)
+        rate[3 * n + p] = max(
+            crossing_hazard(arriving, fits, p, in_flight, variance, net),
+            queue_hazard(let_in, fits, p, in_flight, net),
+        )
 
 
 @compiled(NOTHING(F8, F8, F1, F1, F1, NETWORK))

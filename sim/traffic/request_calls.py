@@ -126,6 +126,7 @@ def begin_call(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network
     if edge[EDGE_GATE] < 1.0 and uniform(crowd.random) >= edge[EDGE_GATE]:
         row[JOB_STAGE] = STAGE_CALLING
         row[JOB_CALL_SERIAL] = (row[JOB_CALL_SERIAL] + 1) & SERIAL_MASK
+        crowd.marks[MARK_SENT] += 1
         schedule(now_s + edge[EDGE_FAST_FAIL_S], EVENT_CALL_REFUSED, job, row[JOB_CALL_SERIAL], crowd)
     else:
         send_attempt(now_s, job, crowd, net)

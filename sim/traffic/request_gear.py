@@ -9,7 +9,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import Network
 from sim.traffic.plane import Plane
 from sim.traffic.request_jobs import kill_pod, shed_excess
-from sim.traffic.requests import advance_requests
+from sim.traffic.requests import advance_requests, needed_events
 
 
 class RequestGear:
@@ -23,11 +23,15 @@ class RequestGear:
         Shared as well.
     seed : int
         Unsigned 64-bit seed of all chance in this window.
+    most : int, optional
+        After so many attempts and calls `advance` returns TICKED at once. Default: no bound.
     """
 
-    def __init__(self, plane: Plane, clock: Floats, seed: int) -> None:
+    def __init__(self, plane: Plane, clock: Floats, seed: int, *, most: int | None = None) -> None:
         self._plane, self._clock = plane, clock
         self._crowd, self._left_over = to_requests(plane, float(clock[CLOCK_NOW]), seed)
+        if most is not None:
+            self._crowd.marks[MARK_MOST] = most
 
     @property
     def n_sent(self) -> int:
@@ -81,11 +85,12 @@ class RequestGear:
 
     def _grow(self) -> None:
         crowd = self._crowd
+        needed = int(crowd.marks[MARK_HEAP]) + needed_events(crowd)
         self._crowd = grown(
             crowd,
             n_jobs=len(crowd.jobs) if crowd.marks[MARK_FREE_JOBS] < len(crowd.jobs) // 8 else 0,
             n_clients=len(crowd.clients) if crowd.marks[MARK_FREE_CLIENTS] < len(crowd.clients) // 8 else 0,
-            n_events=len(crowd.event_at_s) if crowd.marks[MARK_HEAP] > 0.8 * len(crowd.event_at_s) else 0,
+            n_events=len(crowd.event_at_s) if 1.25 * needed > len(crowd.event_at_s) else 0,
         )
 
     def _need_events(self, n: int) -> None:

@@ -184,6 +184,7 @@ def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, ne
     group, sums = net.groups[g], crowd.group_sums[g]
     row[CLIENT_SERIAL] = (row[CLIENT_SERIAL] + 1) & SERIAL_MASK
     row[CLIENT_JOB] = -1
+    crowd.marks[MARK_SENT] += 1
     serial = row[CLIENT_SERIAL]
     if np.isfinite(group[GROUP_THROTTLE]):
         refused = refused_share(sums[GROUP_WANTED], sums[GROUP_ACCEPTED], group[GROUP_THROTTLE])
@@ -194,7 +195,6 @@ def send_user_attempt(now_s: float, client: int, state: Floats, crowd: Crowd, ne
             return
     state[totals_at(g, net) + TOTAL_ATTEMPTS] += 1.0
     sums[GROUP_SENT] += 1.0
-    crowd.marks[MARK_SENT] += 1
     region = pick_region(g, state, crowd, net)
     row[CLIENT_REGION] = region
     if region == net.counts[N_REGIONS] - 1 and net.counts[HAS_PROVIDER] != 0:

@@ -34,7 +34,7 @@ ACTIONS = (
     "errors",
     "slow",
     "surge",
-    "stop retries",
+    "no retries",
     "wait",
 )
 STORIES = st.lists(
