@@ -122,11 +122,7 @@ class Traffic:
                 raise FloatingPointError(f"the data plane lost a finite state at {self.now_s:.3f} s")
             elif code == GUARD and index in self._hot_guards:
                 below = self.guard_flipped(index)
-<<<<<<< HEAD
-                if not below and self._requests is None and self._chooser.may_begin(self._worst_success()):
-=======
-                if not below and self._requests is None and self._chooser.may_begin(self._n_open()):
->>>>>>> w-fuzz
+                if not below and self._requests is None and self._may_begin():
                     return self._shift(Shift.HOT)
             elif code == TICKED:
                 assert self._requests is not None
@@ -159,14 +155,8 @@ class Traffic:
 
         n_sent = 0.0
         if self._requests is None:
-<<<<<<< HEAD
-            seed = self._chooser.begin(self.now_s, self._worst_success())
-            self._requests = RequestGear(self._plane(), self._clock, seed)
-=======
-            plane = Plane(self.names, self.layout, self.net, self.state)
-            seed = self._chooser.begin(self._n_open())
-            self._requests = RequestGear(plane, self._clock, seed, most=self._chooser.most_in_window)
->>>>>>> w-fuzz
+            seed = self._chooser.begin(self.now_s, self._worst_success(), self._n_open())
+            self._requests = RequestGear(self._plane(), self._clock, seed, most=self._chooser.most_in_window)
         else:
             n_sent = float(self._requests.n_sent)
             self._chooser.spent += self._requests.n_sent
@@ -193,18 +183,16 @@ class Traffic:
     def disturbed(self) -> None:
         """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
         self._chooser.disturbed()
-<<<<<<< HEAD
         self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+
+    def _may_begin(self) -> bool:
+        return self._chooser.may_begin(self._worst_success(), self._n_open())
 
     def _plane(self) -> Plane:
         return Plane(self.names, self.layout, self.net, self.state)
 
     def _worst_success(self) -> float:
         return float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
-=======
-        if self._requests is None and self._chooser.may_begin(0):
-            self._guards[self._hot_guards, GUARD_BELOW] = 1.0
->>>>>>> w-fuzz
 
     # -- pods -----------------------------------------------------------------------------------------
 
@@ -242,59 +230,6 @@ class Traffic:
         self.net.pods[pod, POD_LISTED] = float(listed)
         self.touched()
 
-<<<<<<< HEAD
-=======
-    def _lose(self, pod: int, share: float) -> None:
-        """This share of the requests inside is lost."""
-        layout, pool = self.layout, int(self.net.pods[pod, POD_POOL])
-        # Booked ones inside are never more than there are inside: of an idle pod the average of both is coarse.
-        booked = min(self.state[layout.credit + pod], self.state[pod])
-        lost = share * booked * self.state[layout.quality + pool]
-        # Each population loses by what it sends here and what of that ends well.
-        n_groups, n_regions = self.net.health.shape
-        shares = self.state[layout.share : layout.totals].reshape(n_groups, n_regions)
-        sent = shares * (self.net.routes[:, :, ROUTE_ENTRY] == pool) * self.net.group_algebra[:, [FLOW_ATTEMPTS]]
-        good_per_s = (sent * self.net.health).sum(axis=1)
-        if lost > 0.0 and good_per_s.sum() > 0.0:
-            for g in np.flatnonzero(good_per_s):
-                self._take_back(int(g), lost * good_per_s[g] / good_per_s.sum())
-        self.state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
-
-    def _take_back(self, g: int, lost: float) -> None:
-        """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
-        net, layout = self.net, self.layout
-        totals = layout.totals + g * N_TOTALS
-        flow, parameters = net.group_algebra[g], net.groups[g]
-        # What was booked at another quality of the calls than now is not worth more than all that was ever good.
-        lost = min(lost, max(self.state[totals + TOTAL_GOOD], 0.0))
-        # Attempts per second by stage, as they are now: pods lost a moment ago have put requests there already.
-        waiting = self._waiting(g)[: int(parameters[GROUP_ATTEMPTS]) - 1]
-        pauses_s = np.array([retry_pause_s(net.groups, g, k) for k in range(waiting.size)])
-        by_stage = np.array([flow[FLOW_DEMAND], *(flow[FLOW_RETRY_SCALE] * waiting / (pauses_s + flow[FLOW_FAIL_S]))])
-        of_stage = lost * by_stage / by_stage.sum() if by_stage.sum() > 0.0 else lost * np.eye(by_stage.size)[0]
-        # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
-        good_retries = self.state[totals + TOTAL_GOOD] - self.state[totals + TOTAL_FIRST_GOOD]
-        too_many = of_stage[1:].sum() - max(good_retries, 0.0)
-        if too_many > 0.0:
-            of_stage[1:] *= 1.0 - too_many / of_stage[1:].sum()
-            of_stage[0] += too_many
-        if of_stage.size > 1 and of_stage[0] > max(self.state[totals + TOTAL_FIRST_GOOD], 0.0):
-            of_stage[1] += of_stage[0] - max(self.state[totals + TOTAL_FIRST_GOOD], 0.0)
-            of_stage[0] = max(self.state[totals + TOTAL_FIRST_GOOD], 0.0)
-        self.state[totals + TOTAL_GOOD] -= lost
-        self.state[totals + TOTAL_FIRST_GOOD] -= of_stage[0]
-        self.state[totals + TOTAL_USABLE] -= lost
-        waiting += parameters[GROUP_RETRY_SHARE] * of_stage[:-1]
-        gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_stage[:-1].sum()
-        self.state[totals + TOTAL_FAILED] += gave_up + of_stage[-1]
-
-    def _waiting(self, g: int) -> Floats:
-        """Requests of group `g` between a failed attempt and the next one, by stage."""
-        n_stages = int(self.net.counts[N_STAGES])
-        at = self.layout.orbit + g * n_stages
-        return self.state[at : at + n_stages]
-
->>>>>>> w-fuzz
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
         self.state[pod : 4 * n : n] = 0.0

@@ -96,24 +96,21 @@ class Chooser:
         self._looked_at_s = 0.0
         self._settled = False
 
-<<<<<<< HEAD
-    def begin(self, now_s: float, success: float) -> int:
-        """A window begins with this success of the worst population: its seed."""
-        self.n_windows += 1
-        self._long_success, self._looked_at_s = success, now_s
-        self._calm_since_s = self._collapsed_since_s = np.inf
-        return self.noise.seed_of(self.n_windows - 1)
+    def begin(self, now_s: float, success: float, n_open: int) -> int:
+        """A window begins: its seed.
 
-    def may_begin(self, success: float) -> bool:
-        """Whether a window may begin: the budget allows it, and no certain collapse goes on."""
-        if self._settled and success > _HEALTHY_SUCCESS:
-            self._settled = False
-        return self.noise.mode == "always" or (self.spent < self.noise.most_requests and not self._settled)
-=======
-    def begin(self, n_open: int) -> int:
-        """A window begins with so many requests inside or waiting to try again: its seed."""
+        Parameters
+        ----------
+        now_s : float
+            Time, s.
+        success : float
+            Of the worst population, [0, 1].
+        n_open : int
+            Requests inside or waiting to try again.
+        """
         self.n_windows += 1
         self._taken_over += n_open
+        self._long_success, self._looked_at_s = success, now_s
         self._calm_since_s = self._collapsed_since_s = np.inf
         return self.noise.seed_of(self.n_windows - 1)
 
@@ -122,10 +119,13 @@ class Chooser:
         """Requests that the budget leaves to the window that has begun; None: no bound."""
         return None if self.noise.mode != "auto" else self.noise.most_requests - self.spent - self._taken_over
 
-    def may_begin(self, n_open: int) -> bool:
-        """Whether the budget allows one more window, with so many requests to begin with."""
-        return self.noise.mode == "always" or self.spent + self._taken_over + n_open < self.noise.most_requests
->>>>>>> w-fuzz
+    def may_begin(self, success: float, n_open: int) -> bool:
+        """Whether a window may begin: the budget allows it, and no certain collapse goes on."""
+        if self._settled and success > _HEALTHY_SUCCESS:
+            self._settled = False
+        if self.noise.mode == "always":
+            return True
+        return not self._settled and self.spent + self._taken_over + n_open < self.noise.most_requests
 
     def disturbed(self) -> None:
         """Faults, people or controllers changed something: nothing is settled any more."""

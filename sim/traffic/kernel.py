@@ -172,19 +172,13 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
         # The correction itself bounds the error of the first-order guess. Where the last step's bend announced
         # it (demand that rises steadily), only what came as a surprise is an error of this method.
         surprise = min(abs(weight2 * change), _STRICTER * abs(weight2 * (change - step_s * bend_before[k])))
-<<<<<<< HEAD
+        inside = filled(k, step_s, state, work, net)
+        if inside >= 0.0:
+            new[k], bend[k], surprise = inside, 0.0, abs(inside - guess[k]) if k < n_pods else 0.0
         weighted, scale = weight * surprise, allowed + looseness * abs(new[k])
         # Seldom, so that divisions are. What is not a number gets in, and nothing replaces it.
         if weighted > error * scale or math.isnan(weighted):
             error = weighted / scale
-=======
-        inside = filled(k, step_s, state, work, net)
-        if inside >= 0.0:
-            new[k], bend[k], surprise = inside, 0.0, abs(inside - guess[k]) if k < n_pods else 0.0
-        weighted = weight * surprise / (allowed + _RELATIVE * tolerance * abs(new[k]))
-        if weighted > error or math.isnan(weighted):  # `max` would lose what is not a number
-            error = weighted
->>>>>>> w-fuzz
     settle(step_s, state, work, net)
     clamp(new, net)
     return error

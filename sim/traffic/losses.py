@@ -26,7 +26,8 @@ def lose(plane: Plane, pod: int, share: float) -> None:
     """
     net, layout, state = plane.net, plane.layout, plane.state
     pool = int(net.pods[pod, POD_POOL])
-    lost = share * state[layout.credit + pod] * state[layout.quality + pool]
+    # Booked ones inside are never more than there are inside: of an idle pod the average of both is coarse.
+    lost = share * min(state[layout.credit + pod], state[pod]) * state[layout.quality + pool]
     # Each population loses by what it sends here and what of that ends well.
     n_groups, n_regions = net.health.shape
     shares = state[layout.share : layout.totals].reshape(n_groups, n_regions)
@@ -59,15 +60,20 @@ def _take_back(plane: Plane, g: int, lost: float) -> None:
     """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
     state, parameters = plane.state, plane.net.groups[g]
     totals = plane.layout.totals + g * N_TOTALS
+    # What was booked at another quality of the calls than now is not worth more than all that was ever good.
+    lost = min(lost, max(state[totals + TOTAL_GOOD], 0.0))
     # As they are now: pods lost a moment ago have put requests among those that wait already.
     by_number = attempts_by_number(plane, g)
-    of_number = lost * by_number / by_number.sum()
+    of_number = lost * by_number / by_number.sum() if by_number.sum() > 0.0 else lost * np.eye(by_number.size)[0]
     # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
     good_retries = state[totals + TOTAL_GOOD] - state[totals + TOTAL_FIRST_GOOD]
     too_many = of_number[1:].sum() - max(good_retries, 0.0)
     if too_many > 0.0:
         of_number[1:] *= 1.0 - too_many / of_number[1:].sum()
         of_number[0] += too_many
+    if of_number.size > 1 and of_number[0] > max(state[totals + TOTAL_FIRST_GOOD], 0.0):
+        of_number[1] += of_number[0] - max(state[totals + TOTAL_FIRST_GOOD], 0.0)
+        of_number[0] = max(state[totals + TOTAL_FIRST_GOOD], 0.0)
     state[totals + TOTAL_GOOD] -= lost
     state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
     state[totals + TOTAL_USABLE] -= lost

@@ -39,17 +39,13 @@ _TICKS_BETWEEN_LOOKS = 20
 """The gears shift on averages over half a minute; a return to Python costs more than a hundred requests."""
 
 
-<<<<<<< HEAD
-@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
-=======
-@lean(I8(CROWD))
+@compiled(I8(CROWD))
 def needed_events(crowd: Crowd) -> int:
     """Room in the calendar that one event may need: it may drop, start or hand over every request that is inside."""
     return int(_SPARE_EVENTS + 4 * (crowd.jobs.shape[0] - crowd.marks[MARK_FREE_JOBS]))
 
 
-@lean(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
->>>>>>> w-fuzz
+@compiled(NOTHING(F8, I8, I8, F1, CROWD, NETWORK))
 def finish(now_s: float, job: int, result: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """A request is answered; its owner goes on, which may answer the owner's owner, and so on up to the user."""
     while result != WAITS:
