@@ -1,7 +1,7 @@
 """The Sweden Central day (E01 of the truths; docs/data-plane.md, section 3): what happened, and what would have helped.
 
-The leak is the one calibrated number: it puts the first OOM kill at 09:00. Everything else asserted here follows
-from it, in every one of several trials.
+How far the working set has grown by the morning is the one calibrated number: it puts the first OOM kill of the median
+trial at 09:00. Everything else asserted here follows from it, in every one of several trials.
 """
 
 from functools import cache
@@ -58,24 +58,26 @@ def pods_ready(record: TrialRecord, pool: str, at_s: float) -> float:
 
 
 def test_calibrated_first_oom_kill_at_nine() -> None:
-    """The replayed trial and the median trial; which pod gets there first, and when, is chance (sd 8 min)."""
-    assert abs(first_oom_s(day("as-published", 0)) - clock(9.0)) <= 300.0
-    firsts = [first_oom_s(run_trial(scenarios()["as-published"], "as-published", k)) for k in range(12)]
-    assert abs(float(np.median(firsts)) - clock(9.0)) <= 300.0
+    """The median trial; which pod gets there first, and when, is chance (four trials of five within 40 min)."""
+    firsts = [first_oom_s(run_trial(scenarios()["as-published"], "as-published", k)) for k in range(24)]
+    assert abs(float(np.median(firsts)) - clock(9.0)) <= 600.0
+    assert max(firsts) < clock(12.0)
 
 
 @ALL
 def test_all_pods_of_the_dependent_service_are_down_within_minutes(trial: int) -> None:
+    """Once two of four are down at a time; a single kill in the morning may pass."""
     record = day("as-published", trial)
-    pool = record.pools.index("sweden-central/irm")
-    after = (record.trace.at_s > first_oom_s(record)) & (record.trace.at_s < first_oom_s(record) + 300.0)
-    assert record.trace.ready[after, pool].min() == 0.0
+    ready = record.trace.ready[:, record.pools.index("sweden-central/irm")]
+    begins_s = float(record.trace.at_s[np.flatnonzero(ready <= 2.0)[0]])
+    after = (record.trace.at_s >= begins_s) & (record.trace.at_s < begins_s + 300.0)
+    assert ready[after].min() == 0.0
 
 
 @ALL
 def test_users_success_stays_below_ten_percent_until_the_memory_is_raised(trial: int) -> None:
     record = day("as-published", trial)
-    for start_h in np.arange(9.25, 15.5, 0.5):
+    for start_h in np.arange(10.5, 15.5, 0.5):
         assert success(record, start_h, start_h + 0.5) < 0.10
 
 
@@ -119,20 +121,21 @@ def test_hot_standby_with_failover_keeps_the_day(trial: int) -> None:
     assert any(r.kind is Kind.FAILOVER for r in record.records)
 
 
-@ALL
-def test_the_same_growth_in_both_regions_defeats_the_standby(trial: int) -> None:
-    record = day("hot-standby-same-leak", trial)
-    assert availability(record) < 0.99
-    assert any(r.kind is Kind.OOM_KILL and r.region == "germany-west" for r in record.records)
+def test_the_same_growth_in_both_regions_defeats_the_standby() -> None:
+    """The standby dies by the same cause, in some trials again and again; one trial in four gets away with minutes."""
+    records = [day("hot-standby-same-growth", trial) for trial in TRIALS]
+    assert np.mean([availability(record) for record in records]) < 0.98
+    for record in records:
+        assert any(r.kind is Kind.OOM_KILL and r.region == "germany-west" for r in record.records)
 
 
 @ALL
 def test_active_active_sized_for_half_collapses_in_both_regions(trial: int) -> None:
     record = day("active-active-half", trial)
+    during = (record.trace.at_s > clock(10.5)) & (record.trace.at_s < clock(15.5))
     for pool in ("sweden-central/irm", "germany-west/irm"):
-        during = (record.trace.at_s > clock(9.5)) & (record.trace.at_s < clock(12.5))
         assert record.trace.ready[during, record.pools.index(pool)].min() == 0.0
-    assert success(record, 9.5, 12.5) < 0.10
+    assert success(record, 10.5, 15.5) < 0.15
 
 
 @ALL
@@ -149,16 +152,17 @@ def headroom(architecture: str, trial: int) -> TrialRecord:
     return run_trial(scenario, architecture, trial, keep=True)
 
 
-@pytest.mark.parametrize("architecture", ["x1", "x1.25", "x1.5", "x1.75"])
-def test_less_than_twice_the_capacity_does_not_survive_the_loss_of_a_region(architecture: str) -> None:
+@pytest.mark.parametrize("architecture", ["x1", "x1.25", "x1.5"])
+def test_half_more_capacity_does_not_survive_the_loss_of_a_region(architecture: str) -> None:
+    """x1.5 would serve the load at 70 %, and chance kills its pods all the same."""
     record = headroom(architecture, 0)
-    # In the lunch hour (10:00 to 11:00 UTC) demand falls by a fifth, and the larger ones of these come back.
-    assert success(record, 9.1, 10.0) < 0.5
+    assert availability(record) < 0.8
     assert any(r.kind is Kind.POOL_FAILED and r.region == "germany-west" for r in record.records)
 
 
-def test_twice_the_capacity_survives_the_loss_of_a_region() -> None:
-    record = headroom("x2", 0)
+@pytest.mark.parametrize("architecture", ["x1.75", "x2"])
+def test_three_quarters_more_capacity_survive_the_loss_of_a_region(architecture: str) -> None:
+    record = headroom(architecture, 0)
     assert success(record, 9.1, 13.0) > 0.99
     assert not any(r.kind is Kind.OOM_KILL for r in record.records)
 
@@ -169,8 +173,8 @@ def test_bounds_that_fit_help_without_headroom(architecture: str) -> None:
     assert availability(headroom(architecture, 0)) > availability(headroom("x1", 0)) + 0.2
 
 
-def test_negative_control_without_the_leak_nothing_happens() -> None:
-    scenario = load_experiment([FILE], sets=("faults.irm-leak.effect.leak=0.001Mi/h",))
+def test_negative_control_without_the_growth_nothing_happens() -> None:
+    scenario = load_experiment([FILE], sets=("faults.irm-growth.effect.memory_growth=1Mi",))
     record = run_trial(scenario.scenarios["as-published"], "as-published", 0, keep=True)
     assert not any(r.kind is Kind.OOM_KILL and r.at_s < clock(12.5) for r in record.records)
     assert success(record, 8.0, 12.5) > 0.999
