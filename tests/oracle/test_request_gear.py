@@ -100,6 +100,7 @@ class Feature:
 
 ERRORS = failing("j", 0.5)
 PATIENT = {"requests": 6.5, "deadline": FAR_S}
+HASTY = {"requests": 4.0, "deadline": 0.25}
 FEATURES = {
     "newest first": Feature(pool(order="lifo"), pool(), "good"),
     "adaptive order": Feature(pool(order="adaptive", adaptive_above=1.0), pool(), "good"),
@@ -113,7 +114,7 @@ FEATURES = {
     "contention": Feature(pool(contention=0.2, crowd={"requests": 5.0}), pool(crowd={"requests": 5.0}), "inside s"),
     "patience": Feature(pool(patience=1.0), pool(), "good"),
     "constant work": Feature(pool(crowd=PATIENT, work_spread=0.0), pool(crowd=PATIENT), "inside s"),
-    "lognormal work": Feature(pool(crowd=PATIENT, work_spread=2.0), pool(crowd=PATIENT), "inside s"),
+    "lognormal work": Feature(pool(crowd=HASTY, work_spread=2.0), pool(crowd=HASTY), "good"),
     "hedge": Feature(
         tiers({"timeout": 1.0, "hedge_after": 0.4}, work_spread=2.0), tiers({"timeout": 1.0}, work_spread=2.0), "good"
     ),

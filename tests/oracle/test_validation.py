@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.validation import page
 from benchmarks.validation.cases import BISTABLE, NAMES, TWO_TIERS
-from benchmarks.validation.compare import Figure, column, difference, figure, rows, z_score
+from benchmarks.validation.compare import Figure, column, figure, rows, z_score
 from benchmarks.validation.run import RUNS, RUNS_BISTABLE, play, stored
 
 Z_MAX = 4.0
@@ -95,10 +95,10 @@ def test_stored_gears_agree_and_no_row_is_worse_than_the_prototype(name: str) ->
 
 
 def test_what_is_stored_is_what_the_engine_does() -> None:
-    """Mean rates do not change from run to run where nothing is drawn: the stored figure is today's to rounding."""
+    """Nothing is drawn here; if this fails, `python -m benchmarks.validation.run all --fresh` is due."""
     for case in ("A", "I", "J"):
         kept, now = column("fluid")[case]["in_flight_mean"], figures("fluid", case, 0, 2)["in_flight_mean"]
-        assert difference(kept, now) == 0.0
+        assert now.mean == pytest.approx(kept.mean, rel=5e-3)
 
 
 @pytest.mark.parametrize(("measure", "request_figure", "fluid_figure"), page.PROTOTYPE_TWO_TIERS)
