@@ -35,7 +35,7 @@ from sim.scenario.schema import (
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
 from sim.traffic.gears import Noise
-from sim.traffic.layout import POD_PER_REQUEST_MIB, REACHED, TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.layout import POD_POOL, REACHED, TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
 from sim.world.trial import Trial, run_trial
 
 Z_MAX = 4.0
@@ -288,20 +288,21 @@ def test_the_provider_takes_what_its_quota_allows(share: float, agrees: bool) ->
 # --- exact
 
 
-def plane_of(scenario: Scenario, seed: int = 1) -> Traffic:
+def plane_of(scenario: Scenario, seed: int = 1, *, limited: bool = False) -> Traffic:
     """The data plane alone with all placed pods ready, single requests only."""
     plane = Traffic(assemble(scenario), noise=Noise(mode="always", seed_of=lambda window: seed + window))
     for k, pods in enumerate(plane.pods_of):
         for pod in pods[: plane.names.placed[k]]:
-            start(plane, pod)
+            start(plane, pod, limited=limited)
     return plane
 
 
-def start(plane: Traffic, pod: int) -> None:
-    """Pods of `s` have memory for 17 requests, three less than their places; the others have no limit."""
-    limited = plane.net.pods[pod, POD_PER_REQUEST_MIB] > 0.0
+def start(plane: Traffic, pod: int, *, limited: bool = True) -> None:
+    """Pods of `s` have memory for 10 requests, half their places; the others have no limit."""
+    limited = limited and plane.names.pools[int(plane.net.pods[pod, POD_POOL])] == ("r", "s")
     if limited:
-        plane.set_memory(pod, limit_mib=185.0, used_mib=100.0, growth_mib_per_s=0.0)
+        plane.set_memory(pod, limit_mib=150.0, used_mib=100.0, growth_mib_per_s=0.0)
+        plane.set_per_request(pod, 5.0)
     plane.start_pod(pod, oom_level=1.0 if limited else math.inf)
 
 
@@ -365,7 +366,7 @@ def everything() -> Scenario:
                 ),
                 "v": call(timeout=1.0, calls=1.3, fallback=0.5, throttle=Throttle(window=5.0)),
             },
-            memory=PodMemory(base=100.0, per_request=5.0, limit=185.0),
+            memory=PodMemory(base=100.0, per_request=5.0, limit=150.0),
         ),
         "t": service(work=0.2, slots=8, queue=20, work_spread=2.0, cancels=True),
         "v": service(work=0.1, slots=3, queue=2, order="lifo", calls={"w": call(timeout=3.0, handoff=True)}),
@@ -401,7 +402,7 @@ def shake(plane: Traffic, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_requests_are_conserved_exactly_through_any_faults(seed: int) -> None:
-    plane, rng = plane_of(everything(), seed), np.random.default_rng(seed)
+    plane, rng = plane_of(everything(), seed, limited=True), np.random.default_rng(seed)
     killed = 0
     while plane.now_s < 200.0:
         end_s = plane.now_s + float(rng.exponential(2.0))
