@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--runs", type=int, help="runs of each case; default: 24, of bistable cases 48; engine: x2")
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if unknown := set(given.cases) - set(NAMES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     for column in COLUMNS if given.column == "all" else [given.column]:

@@ -14,7 +14,7 @@ from sim.traffic.crowd import BUCKET, CROWD, Crowd, schedule, uniform
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
-from sim.traffic.request_jobs import enter, give_up_children, leave, pick_pod, pod_with_room
+from sim.traffic.request_jobs import enter, give_up_children, leave, pick_pod, pod_with_room, take_over
 
 WAITS: Final = 0
 WORKED: Final = 1
@@ -100,7 +100,10 @@ def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network)
     if pod >= 0:
         crowd.pool_sums[callee, POOL_ARRIVED] += 1.0
         deadline_s = crowd.job_times[job, JOB_DEADLINE_S]
-        enter(now_s, pod, row[JOB_OWNER_KIND], row[JOB_OWNER], row[JOB_OWNER_SERIAL], deadline_s, crowd, net)
+        successor = enter(
+            now_s, pod, row[JOB_OWNER_KIND], row[JOB_OWNER], row[JOB_OWNER_SERIAL], deadline_s, crowd, net
+        )
+        take_over(job, successor, crowd)
         leave(now_s, job, state, crowd, net)
         return WAITS
     gate = crowd.gates[callee]

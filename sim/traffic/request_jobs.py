@@ -226,6 +226,20 @@ def release(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -
     return pod
 
 
+@compiled(NOTHING(I8, I8, CROWD))
+def take_over(job: int, successor: int, crowd: Crowd) -> None:
+    """Whoever waits for a request that is handed over waits for its successor from now on."""
+    row = crowd.jobs[job]
+    owner, serial, its_serial = row[JOB_OWNER], row[JOB_SERIAL], crowd.jobs[successor, JOB_SERIAL]
+    if row[JOB_OWNER_KIND] == OWNER_CLIENT:
+        if crowd.clients[owner, CLIENT_JOB] == job and crowd.clients[owner, CLIENT_JOB_SERIAL] == serial:
+            crowd.clients[owner, CLIENT_JOB], crowd.clients[owner, CLIENT_JOB_SERIAL] = successor, its_serial
+    elif row[JOB_OWNER_KIND] == OWNER_JOB:
+        for column in (JOB_CHILD, JOB_HEDGE):
+            if crowd.jobs[owner, column] == job and crowd.jobs[owner, column + 1] == serial:
+                crowd.jobs[owner, column], crowd.jobs[owner, column + 1] = successor, its_serial
+
+
 @compiled(NOTHING(F8, I8, F1, CROWD, NETWORK))
 def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """Finished requests that wait before this pod's pool are taken over while it has room, and so on upstream."""
@@ -240,7 +254,10 @@ def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Net
             return
         deadline_s = crowd.job_times[waiting, JOB_DEADLINE_S]
         crowd.pool_sums[pool, POOL_ARRIVED] += 1.0
-        enter(now_s, pod, row[JOB_OWNER_KIND], row[JOB_OWNER], row[JOB_OWNER_SERIAL], deadline_s, crowd, net)
+        successor = enter(
+            now_s, pod, row[JOB_OWNER_KIND], row[JOB_OWNER], row[JOB_OWNER_SERIAL], deadline_s, crowd, net
+        )
+        take_over(waiting, successor, crowd)
         pod = release(now_s, waiting, state, crowd, net)
 
 
