@@ -21,19 +21,26 @@ LONGEST_S = 120.0
 ROOT = Path(__file__).parents[2]
 
 
-def run_many(n_scenarios: int, first: int = 0) -> dict[str, Any]:
-    """Scenarios `first` to `first` + `n_scenarios` - 1: what was found, and how long they took."""
-    began_s, rows, number = time.monotonic(), [], first
+def run_many(n_scenarios: int, path: Path | None = None) -> dict[str, Any]:
+    """The first scenarios: what was found, and how long they took; written to `path` every now and then."""
+    began_s, rows, result = time.monotonic(), [], {}
     with tempfile.TemporaryDirectory() as folder:
-        while number < first + n_scenarios:
-            out = Path(folder) / f"{number}.jsonl"
-            rows += _until_it_hangs(number, first + n_scenarios, out)
-            number = rows[-1]["number"] + 1
+        while len(rows) < n_scenarios:
+            out = Path(folder) / f"{len(rows)}.jsonl"
+            rows += _until_it_hangs(len(rows), min(len(rows) + 200, n_scenarios), out)
+            result = _summary(rows, time.monotonic() - began_s)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _summary(rows: list[dict[str, Any]], took_s: float) -> dict[str, Any]:
     found = [row for row in rows if row["found"]]
     timed = sorted((row for row in rows if not row["found"]), key=lambda row: -row["took_s"])
     return {
-        "command": f"python tests/support/random_run.py {n_scenarios} results/validation/random_scenarios.json",
-        "first_seed": first,
+        "command": f"python tests/support/random_run.py {len(rows)} results/validation/random_scenarios.json",
+        "seeds": [0, len(rows) - 1],
         "n_scenarios": len(rows),
         "bounds_checked": True,
         "versions": _versions(),
@@ -45,7 +52,7 @@ def run_many(n_scenarios: int, first: int = 0) -> dict[str, Any]:
         "n_events": sum(row["n_events"] for row in timed),
         "trial_median_s": timed[len(timed) // 2]["took_s"] if timed else None,
         "slowest": timed[:5],
-        "took_s": round(time.monotonic() - began_s, 1),
+        "took_s": round(took_s, 1),
     }
 
 
@@ -111,11 +118,8 @@ def main() -> None:
     if sys.argv[1] == "chunk":
         _chunk(int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
         return
-    result = run_many(int(sys.argv[1]))
-    path = Path(sys.argv[2])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{result['n_scenarios']} scenarios in {result['took_s']} s, {len(result['found'])} with a finding: {path}")
+    result = run_many(int(sys.argv[1]), Path(sys.argv[2]))
+    print(f"{result['n_scenarios']} scenarios in {result['took_s']} s, {len(result['found'])} with a finding")
 
 
 if __name__ == "__main__":

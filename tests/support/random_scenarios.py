@@ -103,14 +103,15 @@ def random_scenario(number: int) -> Scenario:
     place = {r: {s: _pods(dice, r == regions[0]) for s in services} for r in regions}
     specs = {s: _service(dice, s, services, place, calm=noise == "always") for s in services}
     populations = {f"p{k}": _population(dice, specs, place) for k in range(dice.choice([0, 1, 1, 1, 2, 3]))}
-    if noise == "always":  # nothing else bounds its cost
-        per_s = sum(p.workers * p.requests * p.attempts for p in populations.values())
-        horizon_s = max(min(horizon_s, 20_000.0 / max(per_s, 1e-9)), 1e-3)
     failover = _failover(dice, place, populations)
     faults = {
         f"fault{k}": _fault(dice, regions, services, populations, failover, horizon_s)
         for k in range(dice.choice([0, 1, 1, 2, 3, 5]))
     }
+    if noise == "always":  # nothing else bounds its cost
+        surge = max((f.effect.demand or 1.0 for f in faults.values()), default=1.0)
+        per_s = sum(p.workers * p.requests * p.attempts for p in populations.values()) * max(surge, 1.0)
+        horizon_s = max(min(horizon_s, 20_000.0 / max(per_s, 1e-9)), 1e-3)
     return Scenario(
         name=f"random {number}",
         start=START,
@@ -348,7 +349,10 @@ def _fault(
     if kind == "pod" and dice.sometimes(0.4):
         repair = Repair(restart=True)
     deploys = target in (service, f"{service} in {region}", f"{service} in all regions") and dice.sometimes(0.3)
-    cause: dict[str, Any] = {"every": law(dice, max(horizon_s / 30.0, 1.0), 3.0 * max(horizon_s, 1.0))}
+    every = law(dice, max(horizon_s / 30.0, 1.0), 3.0 * max(horizon_s, 1.0))
+    if every.fixed == 0.0:  # a thousand strikes a second for as long as there is anything to hit
+        every = LawSpec(fixed=1.0)
+    cause: dict[str, Any] = {"every": every}
     if deploys:
         every_s = max(horizon_s / dice.choice([2.0, 20.0]), 1.0)
         cause = {"per_deployment": dice.share(), "deployments": Deployments(every=every_s, first=dice.maybe(0.5, 0.0))}
