@@ -100,8 +100,8 @@ ROWS = (
     Row("E", "availability", -0.002, 0.001, 0.0017),
     Row("F", "recovery_s", -5.0, 15.0, 9.0),
     Row("F", "availability", 0.002, 0.008, 0.005),
-    # The fluctuation hazard takes the fluctuation as stationary, but 200 requests are far out in its tail.
-    Row("G", "first_oom_s", 10.0, 22.0, 27.0),
+    # The fluctuation hazard has the geometric tail of a queue in balance: 200 requests are far out in it.
+    Row("G", "first_oom_s", -5.0, 2.0, 30.0),
     Row("G", "oom_kills", -0.6, 0.0, 1.4),
     Row("G", "availability", 0.0, 0.002, 0.0035),
     # For information: chance decides (A2, H), or a fluid is known to be off (I, J).
@@ -196,7 +196,8 @@ def test_a3_the_engine_cannot_leave_by_chance() -> None:
 # --- the published fluid -----------------------------------------------------------------------------------
 
 # Published figures of a prototype of the same equations, and how near (relative) the engine is to them: an interval of
-# 30 s in the collapse, chance in what memory decides, the tolerance of the integration in the rest.
+# 30 s in the collapse, chance in what memory decides, the tolerance of the integration in the rest. G is left out: the prototype took the fluctuation as
+# Gaussian and was late (924 s; request by request 907 s).
 PROTOTYPE = {
     ("A", "in_flight_mean"): 0.002,
     ("A2", "availability"): 0.03,
@@ -212,7 +213,6 @@ PROTOTYPE = {
     ("E", "availability"): 0.004,
     ("F", "availability"): 0.001,
     ("F2", "availability"): 0.001,
-    ("G", "first_oom_s"): 0.01,
     ("I", "in_flight_mean"): 0.001,
     ("I", "availability"): 0.001,
     ("J", "availability"): 0.001,
@@ -227,6 +227,6 @@ def test_the_published_fluid_is_reproduced(case: str, measure: str) -> None:
 
 def test_the_published_fluid_is_not_the_plain_one() -> None:
     """Negative control of the column above."""
-    for case, measure in (("A", "in_flight_mean"), ("G", "first_oom_s"), ("D", "in_flight_sample_mean")):
+    for case, measure in (("A", "in_flight_mean"), ("I", "in_flight_mean"), ("D", "in_flight_sample_mean")):
         published = CASES[case]["published"][measure]["fluid"]
         assert engine(case, PLAIN)[measure].mean() != pytest.approx(published, rel=PROTOTYPE[case, measure])

@@ -23,10 +23,9 @@ KNOWN_BIAS = {
     ("auto", "K_budget", "first_oom_s"): 1.2,
     ("auto", "D", "in_flight_mean"): 2.0,
     ("auto", "E", "in_flight_mean"): 2.0,
-    ("auto", "G", "first_oom_s"): 30.0,
 }
 """How far windows of single requests may be off, as mean rates decide what is before and after them: a slowdown that
-work under way feels, a leak that kills while no pod is hot, a collapse that is certain."""
+work under way feels, a collapse that is certain."""
 FAST_NOISE = ("B", "F", "F2", "G", "H", "I", "K", TWO_TIERS)
 FAST_AUTO = ("C", "H", "J", "K_budget", "K_short_queue")
 
