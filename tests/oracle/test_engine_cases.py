@@ -196,8 +196,8 @@ def test_a3_the_engine_cannot_leave_by_chance() -> None:
 # --- the published fluid -----------------------------------------------------------------------------------
 
 # Published figures of a prototype of the same equations, and how near (relative) the engine is to them: an interval of
-# 30 s in the collapse, chance in what memory decides, the tolerance of the integration in the rest. G is left out: the prototype took the fluctuation as
-# Gaussian and was late (924 s; request by request 907 s).
+# 30 s in the collapse, chance in what memory decides, the tolerance of the integration in the rest.
+# G is left out: the prototype took the fluctuation as Gaussian and was late (924 s; request by request 907 s).
 PROTOTYPE = {
     ("A", "in_flight_mean"): 0.002,
     ("A2", "availability"): 0.03,
