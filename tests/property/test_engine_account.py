@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from worlds import MEAN_RATES, memory, region, service, users, world
 
 from sim.scenario.schema import Calendar, Call, Failover, Provider, Scenario
+from sim.traffic import losses
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS, OOM, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS, N_TOTALS, OOM, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.plane import Plane
 from sim.traffic.tables import queue_table
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -153,17 +155,17 @@ def test_there_is_something_to_account_for() -> None:
 def test_an_error_in_the_books_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: the same story, with one entry of the books left out."""
     plane = plane_of(crowd())
-    take_back = Traffic._take_back
+    take_back = losses._take_back
 
-    def forgetful(self: Traffic, g: int, lost: float) -> None:
-        waiting = self._waiting(g).copy()
-        take_back(self, g, lost)
+    def forgetful(arrays: Plane, g: int, lost: float) -> None:
+        waiting = losses.waiting_to_retry(arrays, g).copy()
+        take_back(arrays, g, lost)
         if fault == "retries are forgotten":
-            self._waiting(g)[:] = waiting
+            losses.waiting_to_retry(arrays, g)[:] = waiting
         else:
-            self.state[self.layout.totals + g * len(self.totals(g)) + TOTAL_FAILED] -= 1e-3 * lost
+            arrays.state[arrays.layout.totals + g * N_TOTALS + TOTAL_FAILED] -= 1e-3 * lost
 
-    monkeypatch.setattr(Traffic, "_take_back", forgetful)
+    monkeypatch.setattr(losses, "_take_back", forgetful)
     assert play(plane, LONG) > 1e3 * ROUNDING
 
 

@@ -11,7 +11,7 @@ from random_run import run_many
 from random_scenarios import random_scenario, run_checked
 
 from sim.scenario.check import findings_of
-from sim.traffic.engine import Traffic
+from sim.traffic import losses
 
 NUMBERS = range(10_000, 10_060)
 
@@ -42,7 +42,9 @@ def test_the_scenarios_use_the_whole_language() -> None:
 
 def test_a_lost_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: kills that forget what was inside."""
-    monkeypatch.setattr(Traffic, "_take_back", lambda self, g, lost: self.state.__setitem__(-1, self.state[-1] + lost))
+    monkeypatch.setattr(
+        losses, "_take_back", lambda plane, g, lost: plane.state.__setitem__(-1, plane.state[-1] + lost)
+    )
 
     def all_of_them() -> None:
         for number in NUMBERS:
