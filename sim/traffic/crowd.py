@@ -61,15 +61,13 @@ CLIENT_NEXT: Final = 7  # list of free rows
 N_CLIENT_COLUMNS: Final = 8
 
 # queues[p, column]
-QUEUE_HEAD: Final = 0  # oldest
-QUEUE_TAIL: Final = 1
+LINE_HEAD: Final = 0  # oldest; of queues and of gates alike
+LINE_TAIL: Final = 1
 QUEUE_BUSY: Final = 2
 QUEUE_INSIDE: Final = 3
 N_QUEUE_COLUMNS: Final = 4
 
 # gates[i, column]: requests that wait before a full pool (hand-over of a finished request), and its first call
-GATE_HEAD: Final = 0
-GATE_TAIL: Final = 1
 GATE_EDGE: Final = 2  # the first call of the pool's requests; that of another pool, or none, if it makes no calls
 N_GATE_COLUMNS: Final = 3
 
@@ -185,7 +183,7 @@ def new_crowd(*, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regio
         event_what=np.zeros(0, dtype=np.int64),
         random=np.array([seed], dtype=np.uint64),
     )
-    crowd.queues[:, [QUEUE_HEAD, QUEUE_TAIL]] = -1
+    crowd.queues[:, [LINE_HEAD, LINE_TAIL]] = -1
     crowd.edge_sums[:, EDGE_TOKENS] = crowd.group_sums[:, GROUP_TOKENS] = BUCKET
     crowd.marks[[MARK_FREE_JOB, MARK_FREE_CLIENT, MARK_OOM_POD]] = -1
     crowd.marks[MARK_STALE] = 1

@@ -95,7 +95,7 @@ def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network)
     callee = int(net.edges[row[JOB_EDGE], EDGE_TO])
     crowd.marks[MARK_SENT] += 1
     pod = -1
-    if crowd.gates[callee, GATE_HEAD] < 0 and net.edges[row[JOB_EDGE], EDGE_REACHABLE] != 0.0:
+    if crowd.gates[callee, LINE_HEAD] < 0 and net.edges[row[JOB_EDGE], EDGE_REACHABLE] != 0.0:
         pod = pod_with_room(callee, crowd, net)
     if pod >= 0:
         crowd.pool_sums[callee, POOL_ARRIVED] += 1.0
@@ -107,12 +107,12 @@ def hand_over(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network)
         leave(now_s, job, state, crowd, net)
         return WAITS
     gate = crowd.gates[callee]
-    row[JOB_STAGE], row[JOB_NEXT], row[JOB_PREVIOUS] = STAGE_BLOCKED, -1, gate[GATE_TAIL]
-    if gate[GATE_TAIL] >= 0:
-        crowd.jobs[gate[GATE_TAIL], JOB_NEXT] = job
+    row[JOB_STAGE], row[JOB_NEXT], row[JOB_PREVIOUS] = STAGE_BLOCKED, -1, gate[LINE_TAIL]
+    if gate[LINE_TAIL] >= 0:
+        crowd.jobs[gate[LINE_TAIL], JOB_NEXT] = job
     else:
-        gate[GATE_HEAD] = job
-    gate[GATE_TAIL] = job
+        gate[LINE_HEAD] = job
+    gate[LINE_TAIL] = job
     return WAITS
 
 

@@ -5,11 +5,11 @@ Part of the request gear (see `requests`); what happens between pods is in `requ
 
 import math
 
-from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled
+from sim.traffic.compiled import F1, F8, I1, I8, NOTHING, compiled
 from sim.traffic.crowd import *
 from sim.traffic.crowd import CROWD, Crowd, schedule, uniform, unit_exponential, unit_work
 from sim.traffic.layout import *
-from sim.traffic.layout import Floats
+from sim.traffic.layout import Floats, Ints
 from sim.traffic.network import NETWORK, Network
 from sim.traffic.rates import room_mib
 
@@ -102,12 +102,12 @@ def enter(
         start_work(now_s, job, crowd, net)
     else:
         row[JOB_STAGE] = STAGE_QUEUED
-        row[JOB_PREVIOUS] = queue[QUEUE_TAIL]
-        if queue[QUEUE_TAIL] >= 0:
-            jobs[queue[QUEUE_TAIL], JOB_NEXT] = job
+        row[JOB_PREVIOUS] = queue[LINE_TAIL]
+        if queue[LINE_TAIL] >= 0:
+            jobs[queue[LINE_TAIL], JOB_NEXT] = job
         else:
-            queue[QUEUE_HEAD] = job
-        queue[QUEUE_TAIL] = job
+            queue[LINE_HEAD] = job
+        queue[LINE_TAIL] = job
         patience = net.pools[int(net.pods[pod, POD_POOL]), POOL_PATIENCE_RATE]
         if patience > 0.0:
             leaves_s = now_s + unit_exponential(crowd.random) / patience
@@ -119,34 +119,19 @@ def enter(
     return job
 
 
-@compiled(NOTHING(I8, CROWD))
-def unlink(job: int, crowd: Crowd) -> None:
-    """Take a waiting request out of the queue of its pod."""
-    jobs, queue = crowd.jobs, crowd.queues[crowd.jobs[job, JOB_POD]]
+@compiled(NOTHING(I8, I1, CROWD))
+def unlink(job: int, line: Ints, crowd: Crowd) -> None:
+    """Take a request out of a line of waiting ones: the queue of a pod, or those who wait before a full pool."""
+    jobs = crowd.jobs
     before, after = jobs[job, JOB_PREVIOUS], jobs[job, JOB_NEXT]
     if before >= 0:
         jobs[before, JOB_NEXT] = after
     else:
-        queue[QUEUE_HEAD] = after
+        line[LINE_HEAD] = after
     if after >= 0:
         jobs[after, JOB_PREVIOUS] = before
     else:
-        queue[QUEUE_TAIL] = before
-
-
-@compiled(NOTHING(I8, I8, CROWD))
-def unlink_gate(job: int, pool: int, crowd: Crowd) -> None:
-    """Take a finished request out of the line before a full pool."""
-    jobs, gate = crowd.jobs, crowd.gates[pool]
-    before, after = jobs[job, JOB_PREVIOUS], jobs[job, JOB_NEXT]
-    if before >= 0:
-        jobs[before, JOB_NEXT] = after
-    else:
-        gate[GATE_HEAD] = after
-    if after >= 0:
-        jobs[after, JOB_PREVIOUS] = before
-    else:
-        gate[GATE_TAIL] = before
+        line[LINE_TAIL] = before
 
 
 @compiled(NOTHING(I8, CROWD))
@@ -190,13 +175,13 @@ def serve_next(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
     queue, pool = crowd.queues[pod], int(net.pods[pod, POD_POOL])
     slots = net.tables[int(net.pods[pod, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
     order, aware = int(net.pools[pool, POOL_ORDER]), net.pools[pool, POOL_DEADLINE_AWARE] != 0.0
-    while queue[QUEUE_BUSY] < slots and queue[QUEUE_HEAD] >= 0:
-        job = queue[QUEUE_HEAD]
+    while queue[QUEUE_BUSY] < slots and queue[LINE_HEAD] >= 0:
+        job = queue[LINE_HEAD]
         if order != FIFO:
             waited_s = now_s - crowd.job_times[job, JOB_SINCE_S]
             if order == LIFO or waited_s > net.pools[pool, POOL_ADAPTIVE_S]:
-                job = queue[QUEUE_TAIL]
-        unlink(job, crowd)
+                job = queue[LINE_TAIL]
+        unlink(job, queue, crowd)
         if aware and crowd.job_times[job, JOB_DEADLINE_S] <= now_s:
             queue[QUEUE_INSIDE] -= 1
             tell_owner_failed(now_s, job, crowd)
@@ -214,10 +199,10 @@ def release(now_s: float, job: int, state: Floats, crowd: Crowd, net: Network) -
     pool = int(net.pods[pod, POD_POOL])
     queue[QUEUE_INSIDE] -= 1
     if row[JOB_STAGE] == STAGE_QUEUED:
-        unlink(job, crowd)
+        unlink(job, queue, crowd)
     else:
         if row[JOB_STAGE] == STAGE_BLOCKED:
-            unlink_gate(job, int(net.edges[row[JOB_EDGE], EDGE_TO]), crowd)
+            unlink(job, crowd.gates[int(net.edges[row[JOB_EDGE], EDGE_TO])], crowd)
         queue[QUEUE_BUSY] -= 1
         hold = net.counts[AT_HOLD] + pool
         state[hold] += HOLD_WEIGHT * (now_s - crowd.job_times[job, JOB_SINCE_S] - state[hold])
@@ -245,7 +230,7 @@ def fill_from_gate(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Net
     """Finished requests that wait before this pod's pool are taken over while it has room, and so on upstream."""
     while True:
         pool = int(net.pods[pod, POD_POOL])
-        waiting = crowd.gates[pool, GATE_HEAD]
+        waiting = crowd.gates[pool, LINE_HEAD]
         if waiting < 0 or net.pods[pod, POD_LISTED] == 0.0 or not has_room(pod, crowd, net):
             return
         row = crowd.jobs[waiting]
@@ -275,12 +260,12 @@ def kill_pod(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
         if row[JOB_STAGE] == STAGE_FREE or row[JOB_POD] != pod:
             continue
         if row[JOB_STAGE] == STAGE_BLOCKED:
-            unlink_gate(job, int(net.edges[row[JOB_EDGE], EDGE_TO]), crowd)
+            unlink(job, crowd.gates[int(net.edges[row[JOB_EDGE], EDGE_TO])], crowd)
         tell_owner_failed(now_s, job, crowd)
         give_up_children(now_s, job, crowd, net)
         free_row(job, crowd)
     queue = crowd.queues[pod]
-    queue[QUEUE_HEAD] = queue[QUEUE_TAIL] = -1
+    queue[LINE_HEAD] = queue[LINE_TAIL] = -1
     queue[QUEUE_BUSY] = queue[QUEUE_INSIDE] = 0
     if crowd.marks[MARK_OOM_POD] == pod:
         crowd.marks[MARK_OOM_POD] = -1
@@ -290,8 +275,8 @@ def kill_pod(now_s: float, pod: int, crowd: Crowd, net: Network) -> None:
 def shed_excess(now_s: float, pod: int, state: Floats, crowd: Crowd, net: Network) -> None:
     """The pod has fewer places than before: its youngest waiting requests are turned away."""
     room = net.tables[int(net.pods[pod, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]
-    while crowd.queues[pod, QUEUE_INSIDE] > room and crowd.queues[pod, QUEUE_TAIL] >= 0:
-        job = crowd.queues[pod, QUEUE_TAIL]
+    while crowd.queues[pod, QUEUE_INSIDE] > room and crowd.queues[pod, LINE_TAIL] >= 0:
+        job = crowd.queues[pod, LINE_TAIL]
         tell_owner_failed(now_s, job, crowd)
         release(now_s, job, state, crowd, net)
     serve_next(now_s, pod, crowd, net)

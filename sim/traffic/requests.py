@@ -219,7 +219,7 @@ def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Networ
     look_at_pods(now_s, passed_s, state, crowd, net)
     look_at_pools(passed_s, state, crowd, net)
     for i in range(net.counts[N_POOLS]):
-        if crowd.gates[i, GATE_HEAD] >= 0:
+        if crowd.gates[i, LINE_HEAD] >= 0:
             first = int(net.pools[i, POOL_FIRST_POD])
             for p in range(first, first + int(net.pools[i, POOL_N_PODS])):
                 fill_from_gate(now_s, p, state, crowd, net)
