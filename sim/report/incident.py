@@ -46,6 +46,7 @@ NAMES: Final[Mapping[Kind, str]] = {
     Kind.BREAKER: "breaker",
     Kind.DEPLOYMENT: "deployment",
     Kind.DR_TEST: "DR test",
+    Kind.GEAR: "data plane",
 }
 """What each kind of record is called in a report."""
 

@@ -14,7 +14,7 @@ from sim.report.decimate import envelope, held, steps
 from sim.report.figures_comparison import differences_panel
 from sim.report.figures_incident import incident_panel
 from sim.report.figures_sweep import sweep_panels
-from sim.report.incident import Window, windows_of
+from sim.report.incident import NAMES, Window, windows_of
 from sim.report.inputs import floats_of, rows_of
 from sim.report.page import Page
 from sim.report.sections import DESIGNS_MAX, page_of_run
@@ -289,3 +289,8 @@ class TestPage:
         quiet = {name: {c: v[:0] for c, v in table.items()} for name, table in result.tables.items()}
         bare = replace(result, tables=quiet, kept={}, differences={}, better_prob={})
         assert "availability" in {section.key for section in page_of_run(bare).sections}
+
+
+def test_every_kind_of_record_has_a_name_in_the_report():
+    """A kind that a report cannot name would stop the report of any trial in which it happens."""
+    assert set(NAMES) == set(Kind)
