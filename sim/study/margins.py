@@ -93,8 +93,8 @@ class Reason(Enum):
         "model.noise: auto simulates single requests there."
     )
     MEMORY = (
-        "By chance alone so many requests come together that their memory reaches the limit; mean rates count such "
-        "kills too rarely. Choose a queue bound that fits the limit, or model.noise: always."
+        "By chance alone so many requests come together that their memory reaches the limit, and whether the others "
+        "hold then is chance as well. Choose a queue bound that fits the limit, or model.noise: always."
     )
     PATIENCE = (
         "Waiting requests leave there near saturation: mean rates overstate waiting and the share that leaves by 20 to "

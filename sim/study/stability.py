@@ -104,8 +104,8 @@ class Stability:
     highest_load: float
     """The largest load that is healthy from empty."""
     chance_load: float
-    """The largest load at which the memory limit of no pod is reached by chance alone within `SETTLE_S`; mean rates do
-    not see the kills above it. Infinite where every queue fits."""
+    """The largest load at which the memory limit of no pod is reached by chance alone within `SETTLE_S`; above
+    it a cell's verdict hangs on chance. Infinite where every queue fits."""
     cells: tuple[Cell, ...]
     tippings: tuple[Tipping, ...]
     """At today's peak; empty if that is not healthy."""
