@@ -12,19 +12,19 @@ from enum import StrEnum
 
 import numpy as np
 
-from sim.errors import RunError
 from sim.randomness import Draws
 from sim.scenario.schema import Call, Failover, Model, Population, Scenario
 from sim.study.margins import holding_s
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.demand import peak_demand
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import HEAD_ROOM, OOM, POD_TABLE, REACHED, TABLE_HEAD
+from sim.traffic.layout import HEAD_ROOM, POD_TABLE, TABLE_HEAD
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
 from sim.world.context import Context
 from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.loop import run_until
 from sim.world.probes import Probes
 from sim.world.topology import Topology
 from sim.world.warmup import cold_caches
@@ -40,7 +40,6 @@ HEALTHY_FOR_S = 600.0
 """The time after which CrashLoopBackOff forgets: a system that was healthy for so long is."""
 SLOWEST = 1e4
 """Slowdown that stands for no capacity at all."""
-_CROSSINGS_AT_ONCE = 10_000
 _TRIGGER = "trigger"
 
 
@@ -189,25 +188,14 @@ class Bench:
     # -- time -----------------------------------------------------------------------------------------
 
     def run_for(self, length_s: float) -> None:
-        """Both planes, for so long; the loop of `world.trial` without its end."""
-        context, traffic, env = self.context, self.traffic, self.context.env
-        end_s, crossings, last_s = traffic.now_s + length_s, 0, -1.0
-        while True:
-            next_s = min(env.peek(), end_s)
-            code, index = traffic.advance(next_s)
-            if code == REACHED:
-                if next_s >= end_s:
-                    return
-                env.step()
-                continue
-            crossings = crossings + 1 if traffic.now_s == last_s else 0
-            last_s = traffic.now_s
-            if crossings > _CROSSINGS_AT_ONCE:
-                raise RunError(f"the stability of {self.system.scenario.name} is stuck at {last_s:.3f} s")
-            if code == OOM:
-                self._act(lambda pod=self.fleet.pods[index]: self.fleet.oom_kill(pod))  # type: ignore[misc]
-            else:
-                self._act(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
+        """Both planes, for so long."""
+        stuck = f"the stability of {self.system.scenario.name} is stuck at"
+        run_until(
+            self.context,
+            self.fleet,
+            self.traffic.now_s + length_s,
+            lambda code, index: f"{stuck} {self.traffic.now_s:.3f} s",
+        )
 
     def settle(self, limit_s: float) -> Ending:
         """Run until nothing moves any more, it was healthy for ten minutes, or `limit_s` is over.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sim.scenario.schema import Breaker, Call, Population, Scenario, Service
 from sim.study.margins import holding_s, hot_pod_today, queue_fits, utilisations
-from sim.traffic.demand import peak_demand
 from sim.units import format_memory
 
 BUDGET = 0.1
@@ -125,11 +124,6 @@ def _more_pods(scenario: Scenario) -> Iterator[Remedy]:
         )
         changed = scenario.model_copy(update={"place": place, "regions": {**scenario.regions, hot.region: region}})
         yield Remedy("one more pod", f"{n_pods} pods of {hot.service} in {hot.region}", changed)
-
-
-def peaks_per_s(scenario: Scenario) -> float:
-    """Requests per second of all populations at their peaks, without growth."""
-    return sum(peak_demand(population) for population in scenario.populations.values())
 
 
 def _services(scenario: Scenario, change: Callable[[str, Service], dict[str, object]]) -> Scenario:

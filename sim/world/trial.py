@@ -1,19 +1,14 @@
-"""One trial: the parts wired together, and the master loop that joins the two planes.
-
-The control plane is a SimPy environment; the data plane is advanced lazily to its next event, or to the
-first threshold on the way there. Nothing is rolled back, interrupted or polled.
-"""
+"""One trial: the parts wired together, run from 0 to the horizon (`loop`), and what is recorded of it."""
 
 import math
 from collections import OrderedDict
 
-from sim.errors import RunError
 from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.engine import Traffic
 from sim.traffic.gears import Noise
-from sim.traffic.layout import OOM, REACHED, SHIFTED
+from sim.traffic.layout import OOM
 from sim.world.actions import Actions
 from sim.world.autoscaler import Autoscalers
 from sim.world.breakers import Breakers
@@ -23,7 +18,8 @@ from sim.world.effects import Effects
 from sim.world.failover import Controller
 from sim.world.faults import Faults
 from sim.world.fleet import Fleet
-from sim.world.log import Kind, TrialRecord
+from sim.world.log import TrialRecord
+from sim.world.loop import run_until
 from sim.world.meter import Meter
 from sim.world.observers import Observers, totals_of, trace_of, watched_by
 from sim.world.operations import OnCall
@@ -34,9 +30,6 @@ from sim.world.topology import Topology
 from sim.world.warmup import cold_caches
 
 TRACE_EVERY_S = 10.0
-_CROSSINGS_AT_ONCE = 10_000
-"""More crossings than this without time passing are a fault of the model (Zeno), not of the system."""
-
 _blueprints: OrderedDict[int, tuple[Scenario, Blueprint]] = OrderedDict()
 
 
@@ -110,37 +103,11 @@ class Trial:
         self._meter = meter
 
     def run(self) -> TrialRecord:
-        """The master loop, from 0 to the horizon."""
-        context, traffic, env = self.context, self.traffic, self.context.env
-        end_s = context.scenario.horizon
-        crossings, last_s = 0, -1.0
-        while True:
-            next_s = min(env.peek(), end_s)
-            code, index = traffic.advance(next_s)
-            if code == REACHED:
-                if next_s >= end_s:
-                    break
-                env.step()
-                continue
-            crossings = crossings + 1 if traffic.now_s == last_s else 0
-            last_s = traffic.now_s
-            if crossings > _CROSSINGS_AT_ONCE:
-                raise RunError(self._stuck(code, index))
-            if code == OOM:
-                pod = self.fleet.pods[index]
-                context.at_crossing(lambda pod=pod: self.fleet.oom_kill(pod))  # type: ignore[misc]
-            elif code == SHIFTED:
-                context.at_crossing(self._log_shifts)
-            else:
-                context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
-            env.step()
-        traffic.close()
+        """From 0 to the horizon."""
+        end_s = self.context.scenario.horizon
+        run_until(self.context, self.fleet, end_s, self._stuck)
+        self.traffic.close()
         return self._record(end_s)
-
-    def _log_shifts(self) -> None:
-        for why, n_requests in self.traffic.shifts:
-            self.context.record(Kind.GEAR, why.value, value=n_requests)
-        self.traffic.shifts.clear()
 
     def _record(self, end_s: float) -> TrialRecord:
         context, traffic = self.context, self.traffic

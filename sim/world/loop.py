@@ -1,0 +1,62 @@
+"""The master loop that joins the two planes: the data plane is advanced lazily to the control plane's next event, or to
+the first threshold on the way there. Nothing is rolled back, interrupted or polled.
+"""
+
+from collections.abc import Callable
+
+from sim.errors import RunError
+from sim.traffic.layout import OOM, REACHED, SHIFTED
+from sim.world.context import Context
+from sim.world.fleet import Fleet
+from sim.world.log import Kind
+
+_CROSSINGS_AT_ONCE = 10_000
+"""More crossings than this without time passing are a fault of the model (Zeno), not of the system."""
+
+
+def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int, int], str]) -> None:
+    """Run both planes until `end_s` (seconds since the start).
+
+    Parameters
+    ----------
+    context : Context
+        Time, log and data plane.
+    fleet : Fleet
+        Whose pods are killed when their memory is full.
+    end_s : float
+        At least now, s.
+    stuck : callable
+        What to say of an endless loop, given the code and index of the crossing that repeats.
+
+    Raises
+    ------
+    RunError
+        If crossings repeat without time passing.
+    """
+    traffic, env = context.traffic, context.env
+    crossings, last_s = 0, -1.0
+    while True:
+        next_s = min(env.peek(), end_s)
+        code, index = traffic.advance(next_s)
+        if code == REACHED:
+            if next_s >= end_s:
+                return
+            env.step()
+            continue
+        crossings = crossings + 1 if traffic.now_s == last_s else 0
+        last_s = traffic.now_s
+        if crossings > _CROSSINGS_AT_ONCE:
+            raise RunError(stuck(code, index))
+        if code == OOM:
+            context.at_crossing(lambda pod=fleet.pods[index]: fleet.oom_kill(pod))  # type: ignore[misc]
+        elif code == SHIFTED:
+            context.at_crossing(lambda: _log_shifts(context))
+        else:
+            context.at_crossing(lambda guard=index: context.guard_crossed(guard))  # type: ignore[misc]
+        env.step()
+
+
+def _log_shifts(context: Context) -> None:
+    for why, n_requests in context.traffic.shifts:
+        context.record(Kind.GEAR, why.value, value=n_requests)
+    context.traffic.shifts.clear()
