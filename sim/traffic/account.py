@@ -70,8 +70,9 @@ def settle(step_s: float, state: Floats, work: Floats, net: Network) -> None:
                 phi1_z = phi1(z)
                 phi2_z = phi2(z, phi1_z)
                 stays = 2.0 * ((phi1_z - phi2_z) * bad_head + phi2_z * bad_tail) / (bad_head + bad_tail)
-            new[first + k] = state[first + k] * math.exp(z) + enters * stays
-            leaves = enters * (1.0 - stays) - state[first + k] * math.expm1(z)
+            kept = state[first + k] * math.exp(z)
+            new[first + k] = kept + enters * stays
+            leaves = enters * (1.0 - stays) + (state[first + k] - kept)
             head, tail = -slope[first + k] * state[first + k], -guess_slope[first + k] * guess[first + k]
             early = head / (head + tail) if head + tail > 0.0 else 0.0
             late = 1.0 - early

@@ -98,7 +98,7 @@ def pool_answer(
     ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
     for p in range(first, first + int(pools[pool, POOL_N_PODS])):
         algebra = pod_algebra[p]
-        let_in = algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
+        let_in = pods[p, POD_STANDS_FOR] * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
         if let_in <= 0.0:
             continue
         if algebra[ALG_ASKED_S] != limit_s:
@@ -136,7 +136,9 @@ def pods_algebra(state: Floats, net: Network) -> None:
         pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
         done, rejected = 0.0, 0.0
         for p in range(first, after):
-            algebra = pod_algebra[p]
+            algebra, alike = pod_algebra[p], pods[p, POD_STANDS_FOR]
+            if alike == 0.0:
+                continue
             weight = pods[p, POD_SHARE] * pods[p, POD_LISTED] * per_weight
             if pods[p, POD_READY] == 0.0:
                 algebra[:] = 0.0
@@ -183,8 +185,8 @@ def pods_algebra(state: Floats, net: Network) -> None:
                 leave_late(i, waiting, slots, algebra, net)
             if pools[i, POOL_ORDER] != FIFO:
                 newest_first(i, waiting, slots, algebra, net)
-            done += algebra[ALG_DONE]
-            rejected += weight * algebra[ALG_BLOCKED]
+            done += alike * algebra[ALG_DONE]
+            rejected += alike * weight * algebra[ALG_BLOCKED]
         pool_algebra[i, OUT_DONE] = done
         pool_algebra[i, OUT_REJECTED] = rejected if per_weight > 0.0 else 1.0
 
@@ -198,7 +200,8 @@ def slot_in_time_prob(wait_s: float, p: int, state: Floats, net: Network) -> flo
     """
     if net.pods[p, POD_READY] == 0.0:
         return 1.0
-    algebra, in_flight, variance = net.pod_algebra[p], state[p], state[net.counts[N_PODS] + p]
+    algebra = net.pod_algebra[int(net.pods[p, POD_LIKE])]
+    in_flight, variance = state[p], state[net.counts[N_PODS] + p]
     slots = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
     let_in: float = 1.0 - algebra[ALG_BLOCKED]
     mean_s = algebra[ALG_WAIT_S]

@@ -101,6 +101,7 @@ def assemble(scenario: Scenario) -> Blueprint:
         pool_algebra=np.zeros((n_pools, N_POOL_ALGEBRA)),
         group_algebra=np.zeros((n_groups, N_GROUP_ALGEBRA)),
         health=np.zeros((n_groups, n_regions)),
+        moving=np.zeros(layout.size, dtype=np.int64),
     )
     constant = all(curve[1] <= 1.0 for curve in curves)
     blueprint = Blueprint(names, layout, network, _initial_state(network, layout), constant)
@@ -176,6 +177,7 @@ def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
         for share in load_shares(service, names.placed[i], names.slots[i]):
             pods[p, POD_POOL], pods[p, POD_SHARE], pods[p, POD_TABLE] = i, share, table
             pods[p, POD_OOM_LEVEL], pods[p, POD_SLOW] = np.inf, 1.0
+            pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = p, 1.0
             p += 1
     stationary = scenario.model.queues == "stationary"
     return pods, np.array([_table(*key, stationary) for key in tables])
@@ -320,6 +322,7 @@ def _check_shapes(blueprint: Blueprint) -> None:
     assert net.tables.shape[1:] == (3, N_NODES)
     assert net.curves.shape[0] == n_groups
     assert net.health.shape == (n_groups, n_regions)
+    assert net.moving.shape == (layout.size,)
     assert blueprint.state.shape == (layout.size,)
     assert np.all(net.groups[:, GROUP_ATTEMPTS] - 1 <= n_stages)
     assert np.all(net.pods[:, POD_TABLE] < len(net.tables))

@@ -27,6 +27,7 @@ _SOURCES = (
         "answers.py",
         "calls.py",
         "rates.py",
+        "alike.py",
     ),
     *("account.py", "kernel.py"),
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
@@ -55,6 +56,7 @@ F8, I8 = types.float64, types.int64
 F1, F2, F3, I1, I2 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1], I8[:, ::1]
 U1 = types.uint64[::1]
 NOTHING = types.void
+TRUTH = types.boolean
 CROSSING = types.Tuple((F8, I8, I8))  # type: ignore[no-untyped-call]
 PAIR = types.Tuple((F8, F8))  # type: ignore[no-untyped-call]
 LOCATED = types.Tuple((F8, F8, I8, I8))  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from sim.traffic.account import phi1, phi2, settle
+from sim.traffic.alike import copy_equal, join_equal, part_equal
 from sim.traffic.answers import slot_in_time_prob
 from sim.traffic.compiled import CODE_AND_INDEX, CROSSING, F1, F2, F8, I8, LOCATED, NOTHING, PAIR, compiled
 from sim.traffic.layout import *
@@ -33,10 +34,12 @@ def clamp(state: Floats, net: Network) -> None:
     pods, tables, counts = net.pods, net.tables, net.counts
     n_pods, n_pools = counts[N_PODS], counts[N_POOLS]
     for p in range(n_pods):
+        if pods[p, POD_STANDS_FOR] == 0.0:
+            continue
         room = tables[int(pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]
         state[p] = min(max(state[p], 0.0), room)
-        for k in range(n_pods + p, 4 * n_pods, n_pods):
-            state[k] = max(state[k], 0.0)
+        for block in range(1, 4):
+            state[block * n_pods + p] = max(state[block * n_pods + p], 0.0)
     hold0, quality0 = counts[AT_HOLD], counts[AT_QUALITY]
     for i in range(n_pools):
         state[hold0 + i] = max(state[hold0 + i], 1e-6)
@@ -66,10 +69,11 @@ def watched(kind: int, i: int, where: float, state: Floats, net: Network) -> flo
         busy, slots, hottest = 0.0, 0.0, 0.0
         first = int(net.pools[i, POOL_FIRST_POD])
         for p in range(first, first + int(net.pools[i, POOL_N_PODS])):
-            if net.pods[p, POD_READY] != 0.0:
+            alike = net.pods[p, POD_STANDS_FOR]
+            if net.pods[p, POD_READY] != 0.0 and alike > 0.0:
                 of_pod = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
-                busy += net.pod_algebra[p, ALG_BUSY]
-                slots += of_pod
+                busy += alike * net.pod_algebra[p, ALG_BUSY]
+                slots += alike * of_pod
                 hottest = max(hottest, net.pod_algebra[p, ALG_BUSY] / of_pod)
         value = hottest if kind == GUARD_HOT else (busy / slots if slots > 0.0 else 0.0)
     return value
@@ -136,11 +140,12 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     `work[RATE]` and `work[SLOPE]` hold the right-hand side at (`now_s`, `state`).
     """
     counts = net.counts
-    n_pods, n_pools, hold0, totals0 = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], counts[AT_TOTALS]
+    n_pods, n_pools, hold0, moving = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], net.moving
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     bend_before, bend = work[6], work[7]
     z_before, phi1_z = 0.0, 1.0
-    for k in range(totals0):
+    for m in range(counts[N_MOVING]):
+        k = moving[m]
         z = step_s * slope[k]
         if z != z_before:  # equal pods need one exponential
             if n_pods <= k < 2 * n_pods and slope[k] == 2.0 * slope[k - n_pods]:
@@ -155,7 +160,8 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     derivative(now_s + step_s, now_s + step_s - min(1e-6, 0.5 * step_s), guess, guess_rate, guess_slope, net)
     error = 0.0
     per_step, looseness = 1.0 / max(step_s, 1e-12), _RELATIVE * tolerance
-    for k in range(totals0):
+    for m in range(counts[N_MOVING]):
+        k = moving[m]
         z = step_s * slope[k]
         change = guess_rate[k] - rate[k] - slope[k] * (guess[k] - state[k])
         weight2 = step_s * (0.5 if z == 0.0 else phi2(z, bend[k]))
@@ -181,6 +187,7 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
             error = weighted / scale
     settle(step_s, state, work, net)
     clamp(new, net)
+    copy_equal(state, work, net)
     return error
 
 
@@ -285,10 +292,10 @@ def locate(
 
 
 @compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
-def advance(
+def move_on(
     end_s: float, clock: Floats, state: Floats, work: Floats, guards: Floats, trace: Floats, net: Network
 ) -> tuple[int, int]:
-    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
+    """Step by step to `end_s` or to the first crossing, with equal pods joined; returns (code, index)."""
     now_s, step_s, tolerance = clock[CLOCK_NOW], clock[CLOCK_STEP], clock[CLOCK_TOLERANCE]
     rate, slope, new = work[0], work[1], work[5]
     derivative(now_s, now_s, state, rate, slope, net)
@@ -325,3 +332,18 @@ def advance(
             return (code, index) if happened else (TRACE_FULL, -1)
     clock[CLOCK_NOW], clock[CLOCK_STEP] = now_s, step_s
     return REACHED, -1
+
+
+@compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
+def advance(
+    end_s: float, clock: Floats, state: Floats, work: Floats, guards: Floats, trace: Floats, net: Network
+) -> tuple[int, int]:
+    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
+    if clock[CLOCK_JOINED] == 0.0:
+        join_equal(state, net)
+    code, index = move_on(end_s, clock, state, work, guards, trace, net)
+    # A full trace changes nothing: pods that became equal meanwhile are joined when somebody acts, traced or not.
+    clock[CLOCK_JOINED] = 1.0 if code == TRACE_FULL else 0.0
+    if code != TRACE_FULL:
+        part_equal(net)
+    return code, index

@@ -26,7 +26,9 @@ POD_LIMIT_MIB: Final = 9
 POD_SLOW: Final = 10  # own service time times this
 POD_ERROR_SHARE: Final = 11  # share of its requests that fail at once
 POD_LISTED: Final = 12  # 1: gets its share of the requests; a dead pod that is listed rejects them all
-N_POD_COLUMNS: Final = 13
+POD_STANDS_FOR: Final = 13  # equal pods that are computed with it, itself included; 0: it is computed with another one
+POD_LIKE: Final = 14  # row of the pod that it is computed with
+N_POD_COLUMNS: Final = 15
 
 # pools[i, column]
 POOL_WORK_S: Final = 0  # own service time of a pod that is not slowed
@@ -210,7 +212,8 @@ AT_SHARE: Final = 13
 AT_TOTALS: Final = 14
 N_PASSES: Final = 15  # evaluations of the answers and the load by each other: 2 if an answer depends on the load now
 AT_THROTTLE: Final = 16
-N_COUNTS: Final = 17
+N_MOVING: Final = 17  # states that the integrator moves: the first entries of `moving`
+N_COUNTS: Final = 18
 
 # clock[...] (float64)
 CLOCK_NOW: Final = 0
@@ -221,7 +224,8 @@ CLOCK_TRACE_LAST: Final = 4
 CLOCK_TRACE_ROWS: Final = 5
 CLOCK_N_STEPS: Final = 6
 CLOCK_STEP_MAX: Final = 7
-N_CLOCK: Final = 8
+CLOCK_JOINED: Final = 8  # 1: equal pods are joined, for the next call goes on where this one stopped
+N_CLOCK: Final = 9
 
 # return codes of `advance`
 REACHED: Final = 0

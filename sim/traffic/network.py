@@ -26,6 +26,8 @@ class Network(NamedTuple):
     pool_algebra: Floats
     group_algebra: Floats
     health: Floats
+    moving: Ints
+    """Indices of the states that the integrator moves (`alike`)."""
 
 
-NETWORK = types.NamedTuple([F2, F2, F2, F2, F3, F3, F2, I1, F2, F2, F2, F2], Network)  # type: ignore[no-untyped-call]
+NETWORK = types.NamedTuple([F2, F2, F2, F2, F3, F3, F2, I1, F2, F2, F2, F2, I1], Network)  # type: ignore[no-untyped-call]

@@ -103,6 +103,8 @@ def load_entries(attempts: float, g: int, state: Floats, net: Network) -> None:
         net.pool_algebra[pool, OUT_ENTRY] += arriving
         first = int(pools[pool, POOL_FIRST_POD])
         for p in range(first, first + int(pools[pool, POOL_N_PODS])):
+            if pods[p, POD_STANDS_FOR] == 0.0:
+                continue
             algebra = pod_algebra[p]
             let_in = arriving * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED]) * algebra[ALG_STAYS]
             algebra[ALG_BOOKED] += let_in * algebra[ALG_IN_TIME] * (1.0 - pods[p, POD_ERROR_SHARE])
@@ -221,6 +223,8 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
     for p in range(n):
         algebra = pod_algebra[p]
         pool = int(pods[p, POD_POOL])
+        if pods[p, POD_STANDS_FOR] == 0.0:
+            continue
         if pods[p, POD_READY] == 0.0:
             for k in range(4):
                 rate[k * n + p] = 0.0

@@ -1,0 +1,101 @@
+"""Equal pods are computed once: which pods are equal now, and what that spares the integrator.
+
+A pod that has the same parameters and the same requests inside as an earlier one of its pool has the same future until
+somebody acts on either. `join_equal` lets the first stand for all of them while the data plane moves on, `copy_equal`
+gives the others its state, `part_equal` ends that before the control plane acts again. Their OOM levels and hazards
+stay their own. It knows no equations.
+"""
+
+import math
+
+from sim.traffic.compiled import F1, F2, I8, NOTHING, TRUTH, compiled
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats
+from sim.traffic.network import NETWORK, Network
+
+_SAME = 1e-6
+"""So close, relative to one request and what is inside, states are equal: what is left of a difference after fourteen
+time constants, and far less than a step of the integrator may be wrong by."""
+_LOOK_BACK = 4
+"""Pods that stand for others and are compared with: the many different pods of a large pool cost no square of them."""
+
+
+@compiled(TRUTH(I8, I8, F1, NETWORK))
+def equal_pods(p: int, q: int, state: Floats, net: Network) -> bool:
+    """Whether two pods of a pool have the same parameters and the same state."""
+    one, other = net.pods[p], net.pods[q]
+    if one[POD_SHARE] != other[POD_SHARE] or one[POD_READY] != other[POD_READY]:
+        return False
+    for k in (POD_TABLE, POD_ROOM_LOSS, POD_PER_REQUEST_MIB, POD_LIMIT_MIB, POD_SLOW, POD_ERROR_SHARE, POD_LISTED):
+        if one[k] != other[k]:
+            return False
+    if math.isfinite(one[POD_OOM_LEVEL]) != math.isfinite(other[POD_OOM_LEVEL]):
+        return False
+    later_mib = one[POD_ROOM_LOSS] * (one[POD_ROOM_AT_S] - other[POD_ROOM_AT_S])
+    if one[POD_ROOM_MIB] + later_mib != other[POD_ROOM_MIB]:
+        return False
+    n_pods = net.counts[N_PODS]
+    for block in range(3):
+        one_state, other_state = state[block * n_pods + p], state[block * n_pods + q]
+        if not abs(one_state - other_state) <= _SAME * (1.0 + abs(other_state)):
+            return False
+    return True
+
+
+@compiled(NOTHING(F1, NETWORK))
+def join_equal(state: Floats, net: Network) -> None:
+    """From now on one of each set of equal pods stands for all; lists the states that the integrator has to move."""
+    pods, pools, counts, moving = net.pods, net.pools, net.counts, net.moving
+    n_pods, n_moving = counts[N_PODS], 0
+    for i in range(counts[N_POOLS]):
+        first = int(pools[i, POOL_FIRST_POD])
+        for p in range(first, first + int(pools[i, POOL_N_PODS])):
+            pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = p, 1.0
+            q, n_tried = p - 1, 0
+            while q >= first and n_tried < _LOOK_BACK and pods[p, POD_READY] != 0.0:
+                if pods[q, POD_STANDS_FOR] > 0.0:
+                    n_tried += 1
+                    if equal_pods(p, q, state, net):
+                        pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = q, 0.0
+                        pods[q, POD_STANDS_FOR] += 1.0
+                        break
+                q -= 1
+    for block in range(0, 4 * n_pods, n_pods):
+        for p in range(n_pods):
+            if pods[p, POD_READY] != 0.0 and pods[p, POD_STANDS_FOR] > 0.0:
+                moving[n_moving] = block + p
+                n_moving += 1
+    for k in range(4 * n_pods, counts[AT_TOTALS]):
+        moving[n_moving] = k
+        n_moving += 1
+    counts[N_MOVING] = n_moving
+
+
+@compiled(NOTHING(F1, F2, NETWORK))
+def copy_equal(state: Floats, work: Floats, net: Network) -> None:
+    """The end of a step for pods that another one stands for, and for those that are not ready (as they were)."""
+    pods, n_pods, new, bend = net.pods, net.counts[N_PODS], work[5], work[7]
+    for p in range(n_pods):
+        q = int(pods[p, POD_LIKE])
+        if q != p:
+            for block in range(3):
+                k, like = block * n_pods + p, block * n_pods + q
+                new[k], bend[k] = new[like], bend[like]
+            k, like = 3 * n_pods + p, 3 * n_pods + q
+            new[k] = state[k] + (new[like] - state[like])
+        elif pods[p, POD_READY] == 0.0:
+            for block in range(4):
+                k = block * n_pods + p
+                new[k], bend[k] = state[k], 0.0
+
+
+@compiled(NOTHING(NETWORK))
+def part_equal(net: Network) -> None:
+    """Each pod stands for itself again, with the algebra of the one that stood for it."""
+    pods, algebra = net.pods, net.pod_algebra
+    for p in range(net.counts[N_PODS]):
+        q = int(pods[p, POD_LIKE])
+        if q != p:
+            for k in range(N_POD_ALGEBRA):
+                algebra[p, k] = algebra[q, k]
+        pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = p, 1.0
