@@ -147,8 +147,8 @@ class _Run:
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Keep run.json true however the run ends, and store what was finished."""
-        self._record("running")
         try:
+            self._record("running")
             yield
         except KeyboardInterrupt as error:
             self._flush()

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_study import fake_trial, small_experiment, write_scenario
 
 from sim.errors import RunError
 from sim.study import InterruptedRunError, RunOptions, load_result, run_experiment
+from sim.study.folder import ResultsFolder
 from sim.study.tables import table_hash
 
 SCRIPT = Path(__file__).parent.parent / "support" / "small_study.py"
@@ -134,6 +136,21 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path, expected: str):
     )
     assert counted[0] == caught.value.done, "finished trials were run again"
     assert table_hash(result.tables) == expected
+
+
+def test_ctrl_c_as_soon_as_the_folder_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The moment at which `run.json` first appears is one at which people press it too."""
+    write_json = ResultsFolder.write_json
+
+    def write_and_be_interrupted(self: ResultsFolder, name: str, content: dict[str, Any]) -> None:
+        write_json(self, name, content)
+        if content["stop_reason"] == "running":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ResultsFolder, "write_json", write_and_be_interrupted)
+    with pytest.raises(InterruptedRunError, match="0 of 48 trials were finished"):
+        run_experiment(small_experiment(tmp_path), RunOptions(workers=1, out=tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["stop_reason"] == "interrupted"
 
 
 def test_a_finished_run_runs_nothing_again_and_can_be_extended(tmp_path: Path, expected: str):
