@@ -179,9 +179,12 @@ def run_hand(spec: Scenario, minutes: int) -> tuple[float, int, list[list[float]
     return spent_s, n_steps, inside, state[-3:].tolist()
 
 
-def assert_same(n_pools: int, tolerance: float) -> float:
-    """Largest difference of the requests inside; stops the benchmark if it is more than the tolerance allows."""
-    spec = scenario(n_pools, tolerance)
+def assert_same(n_pools: int, tolerance: float, imbalance: float) -> float:
+    """Largest difference of the requests inside; stops the benchmark if it is more than the tolerance allows.
+
+    The hand-written loop computes each pod by itself, so that this shows as well what joining equal pods changes.
+    """
+    spec = scenario(n_pools, tolerance, imbalance=imbalance)
     engine, hand = run_engine(spec, 4), run_hand(spec, 4)
     of_engine, of_hand = np.array(engine[2]), np.array(hand[2])
     apart = float((np.abs(of_engine - of_hand) / of_hand.max(axis=0)).max())
@@ -203,24 +206,19 @@ def pure_python(n_pools: int, minutes: int) -> float:
     return float(done.stdout)
 
 
-def of_equal_pods(n_pools: int) -> float:
-    """Microseconds per step when the pods of a pool are all alike, and so need not be computed one by one."""
-    spec = scenario(n_pools, imbalance=0.0)
-    run_engine(spec, 2)
-    return median(1e6 * spent_s / n_steps for spent_s, n_steps, *_ in (run_engine(spec, MINUTES) for _ in range(3)))
-
-
 def measure(n_pools: int) -> dict[str, Any]:
-    """One network: all three, alternating."""
-    spec = scenario(n_pools)
-    apart = {tolerance: assert_same(n_pools, tolerance) for tolerance in SAME_WITHIN}  # compiles as well
+    """One network: with pods that differ, with equal ones, and by hand, alternating."""
+    spec, equal = scenario(n_pools), scenario(n_pools, imbalance=0.0)
+    apart = {tolerance: assert_same(n_pools, tolerance, 0.08) for tolerance in SAME_WITHIN}  # compiles as well
+    apart_equal = {tolerance: assert_same(n_pools, tolerance, 0.0) for tolerance in SAME_WITHIN}
     rows = []
     for _ in range(ROUNDS):
-        engine, hand = run_engine(spec, MINUTES), run_hand(spec, MINUTES)
-        rows.append((1e6 * engine[0] / engine[1], 1e6 * hand[0] / hand[1]))
+        engine, joined, hand = run_engine(spec, MINUTES), run_engine(equal, MINUTES), run_hand(spec, MINUTES)
+        rows.append(tuple(1e6 * spent_s / n_steps for spent_s, n_steps, *_ in (engine, hand, joined)))
     plain = [pure_python(n_pools, 2) for _ in range(3)]
     of_engine, of_hand = median(r[0] for r in rows), median(r[1] for r in rows)
-    ratios = sorted(e / h for e, h in rows)
+    of_equal = median(r[2] for r in rows)
+    ratios = sorted(e / h for e, h, _ in rows)
     return {
         "pools": n_pools,
         "pods": PODS * n_pools,
@@ -228,7 +226,8 @@ def measure(n_pools: int) -> dict[str, Any]:
         "steps_hand": hand[1],
         "us_per_step": round(of_engine, 3),
         "us_per_step_and_pool": round(of_engine / n_pools, 3),
-        "us_per_step_and_pool_equal_pods": round(of_equal_pods(n_pools) / n_pools, 3),
+        "us_per_step_and_pool_equal_pods": round(of_equal / n_pools, 3),
+        "equal_to_different_pods": round(median(j / e for e, _, j in rows), 3),
         "us_per_step_hand": round(of_hand, 3),
         "us_per_step_python": round(median(plain), 1),
         "ratio_to_hand": round(median(ratios), 3),
@@ -236,6 +235,8 @@ def measure(n_pools: int) -> dict[str, Any]:
         "python_to_compiled": round(median(plain) / of_engine, 1),
         "in_flight_apart_strict": float(f"{apart[0.1]:.1e}"),
         "in_flight_apart": float(f"{apart[10.0]:.1e}"),
+        "in_flight_apart_strict_equal_pods": float(f"{apart_equal[0.1]:.1e}"),
+        "in_flight_apart_equal_pods": float(f"{apart_equal[10.0]:.1e}"),
         "success_share": round(engine[3][1] / engine[3][0], 4),
     }
 
@@ -268,7 +269,7 @@ def main() -> None:
     rows = [measure(n) for n in NETWORKS]
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     print(
-        "pools   us/step   us/step/pool   equal pods   hand us/step   ratio to hand (range)   python/compiled   apart"
+        "pools   us/step   us/step/pool   equal pods   hand us/step   ratio to hand (range)   python/compiled   apart   apart (equal)"
     )
     for r in rows:
         low, high = r["ratio_to_hand_range"]
@@ -277,6 +278,7 @@ def main() -> None:
             f" {r['us_per_step_and_pool_equal_pods']:12.2f} {r['us_per_step_hand']:14.2f}"
             f" {r['ratio_to_hand']:10.2f} ({low:.2f}-{high:.2f}) {r['python_to_compiled']:15.0f}"
             f" {r['in_flight_apart_strict']:11.0e} {r['in_flight_apart']:.0e}"
+            f" {r['in_flight_apart_strict_equal_pods']:8.0e} {r['in_flight_apart_equal_pods']:.0e}"
         )
     if not options.no_record:
         RESULT.parent.mkdir(parents=True, exist_ok=True)
