@@ -269,7 +269,8 @@ def main() -> None:
     rows = [measure(n) for n in NETWORKS]
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     print(
-        "pools   us/step   us/step/pool   equal pods   hand us/step   ratio to hand (range)   python/compiled   apart   apart (equal)"
+        "pools   us/step   us/step/pool   equal pods   hand us/step   ratio to hand (range)   python/compiled"
+        "   apart   apart (equal)"
     )
     for r in rows:
         low, high = r["ratio_to_hand_range"]

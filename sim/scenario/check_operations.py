@@ -8,7 +8,7 @@ from sim.errors import did_you_mean, listed
 from sim.scenario.finding import Finding, unknown_name, warning
 from sim.scenario.schema import Action, Scenario, ScriptedAction, ScriptedStep, Step
 from sim.scenario.tree import Path
-from sim.units import format_memory
+from sim.units import format_memory, format_share
 
 _NEEDED: Final = {
     "scale_out": ("service", "pods"),
@@ -40,6 +40,14 @@ def check_operations(scenario: Scenario) -> Iterator[Finding]:
     operations = scenario.operations
     if operations is None:
         return
+    allowed = 1.0 - scenario.objectives.availability.target
+    for name, alert in operations.detection.burn_rate.items():
+        if alert.burn * allowed > 1.0:
+            message = (
+                f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed)} burns "
+                f"{1.0 / allowed:.4g} times too fast: this alert never pages"
+            )
+            yield warning(("operations", "detection", "burn_rate", name, "burn"), message)
     for name, step in operations.runbook.items():
         yield from _step(("operations", "runbook", name), name, step, scenario)
     for name, scripted in operations.script.items():

@@ -30,17 +30,43 @@ class Monitor(Spec):
     """... for this long."""
 
 
+class BurnRate(Spec):
+    """An alert on how fast the error budget burns: 14.4 over 1h spends 2 % of a month's budget within the hour."""
+
+    burn: Annotated[float, Field(gt=0)]
+    """Pages when the error budget burns this many times faster than the objective allows, over both windows."""
+    over: PositiveDuration
+    """The long window."""
+    short: PositiveDuration | None = None
+    """The short window, which ends the alert soon after the errors end. Default: a twelfth of the long one."""
+    every: PositiveDuration = 60.0
+    """Time between two evaluations."""
+
+    @property
+    def short_s(self) -> float:
+        """The short window, s."""
+        return self.over / 12.0 if self.short is None else self.short
+
+    @model_validator(mode="after")
+    def _shorter(self) -> Self:
+        if self.short_s > self.over:
+            raise ValueError("the short window is longer than `over`")
+        return self
+
+
 class Detection(Spec):
     """How an outage is noticed: whichever comes first."""
 
     monitor: Monitor | None = None
+    burn_rate: dict[Name, BurnRate] = Field(default_factory=dict)
+    """Alerts on the burn rate of the error budget (1 - objectives.availability.target)."""
     users: LawSpec | None = None
     """Time until reports of users reach the people on call."""
 
     @model_validator(mode="after")
     def _some_way(self) -> Self:
-        if self.monitor is None and self.users is None:
-            raise ValueError("detection needs a monitor or users, else nobody ever notices")
+        if self.monitor is None and self.users is None and not self.burn_rate:
+            raise ValueError("detection needs a monitor, a burn_rate or users, else nobody ever notices")
         return self
 
 

@@ -16,6 +16,7 @@ from sim.scenario.promises import AvailabilityObjective, Costs, Objectives, Prec
 from sim.scenario.quantities import Currency, Moment, Name, PositiveDuration, Share
 from sim.scenario.response import (
     Action,
+    BurnRate,
     Detect,
     Detection,
     Failback,
@@ -48,6 +49,7 @@ __all__ = [
     "Autoscale",
     "AvailabilityObjective",
     "Breaker",
+    "BurnRate",
     "Calendar",
     "Call",
     "Cold",

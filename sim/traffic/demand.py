@@ -68,6 +68,31 @@ def demand_curve(population: Population, start: datetime, horizon_s: float) -> F
     return np.concatenate([[distance_s, n, 1.0 if lines else 0.0], peak_per_s * activity * grown])
 
 
+class Cumulative:
+    """Requests until a time by a demand curve, before any factor; before the start its first value holds.
+
+    Parameters
+    ----------
+    curve : array
+        A row of `curves`, as `demand_curve` makes it.
+    """
+
+    def __init__(self, curve: Floats) -> None:
+        self._distance_s, n, self._lines = float(curve[0]), int(curve[1]), curve[2] != 0.0
+        self._values = curve[3 : 3 + n]
+        pieces = 0.5 * (self._values[:-1] + self._values[1:]) if self._lines else self._values[:-1]
+        self._sums = np.concatenate([[0.0], np.cumsum(pieces * self._distance_s)])
+
+    def __call__(self, at_s: float) -> float:
+        """Requests from the start until `at_s`; negative before it."""
+        if at_s <= 0.0 or len(self._values) == 1:
+            return float(self._values[0]) * at_s
+        node = min(int(at_s / self._distance_s), len(self._values) - 1)
+        rest_s, begin = at_s - node * self._distance_s, float(self._values[node])
+        end = float(self._values[node + 1]) if self._lines and node + 1 < len(self._values) else begin
+        return float(self._sums[node]) + rest_s * (begin + 0.5 * (end - begin) * rest_s / self._distance_s)
+
+
 def peak_demand(population: Population) -> float:
     """Requests per second when all workers are active, before any growth."""
     return population.workers * population.requests * float(week_profile(population.calendar).max())

@@ -12,6 +12,7 @@ from sim.laws import law_of
 from sim.scenario.schema import LawSpec, Operations, ScriptedStep, Step, moment_s
 from sim.traffic.layout import GUARD_SUCCESS
 from sim.world.actions import Actions
+from sim.world.burn_rate import BurnAlert
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller
 from sim.world.faults import Faults
@@ -69,6 +70,13 @@ class OnCall:
                 level,
                 lambda below, w=watched: self._success_changes(w, below),  # type: ignore[misc]
             )
+            for name, alert in operations.detection.burn_rate.items():
+                BurnAlert(
+                    context,
+                    watched.group,
+                    alert,
+                    lambda w=watched, how=f"burn rate {name}": self._detected(w.region, how, w.name),  # type: ignore[misc]
+                )
         for controller in controllers:
             controller.followers.append(self._after_failover)
 

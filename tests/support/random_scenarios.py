@@ -15,6 +15,7 @@ from worlds import START, at, check
 from sim.scenario.schema import (
     Autoscale,
     Breaker,
+    BurnRate,
     Calendar,
     Call,
     Cold,
@@ -123,7 +124,9 @@ def random_scenario(number: int) -> Scenario:
         place=place,
         faults=faults,
         failover=failover,
-        operations=dice.maybe(0.5, _operations(dice, regions, specs, place, faults, horizon_s)),
+        operations=_with_alerts(
+            Dice(f"alerts {number}"), dice.maybe(0.5, _operations(dice, regions, specs, place, faults, horizon_s))
+        ),
         model=Model(
             queues=dice.choice(["stationary", "stationary", "fluid"]),
             oom=dice.choice(["fluctuation", "fluctuation", "mean"]),
@@ -431,6 +434,21 @@ def _operations(
         first_action_wrong=dice.share(),
         reassess=dice.choice([0.0, 1.0, 300.0]),
     )
+
+
+def _with_alerts(dice: Dice, operations: Operations | None) -> Operations | None:
+    """A burn-rate alert for some; by dice of its own, so that the scenario of a number stays what it was."""
+    if operations is None or operations.script or not dice.sometimes(0.5):
+        return operations
+    over_s = dice.between(1.0, 86_400.0)
+    alert = BurnRate(
+        burn=dice.choice([1e-3, 1.0, 14.4, 1e4]),
+        over=over_s,
+        short=dice.maybe(0.5, over_s * dice.choice([1e-3, 0.5, 1.0])),
+        every=dice.choice([1.0, 60.0]),
+    )
+    detection = operations.detection.model_copy(update={"burn_rate": {"page": alert}})
+    return operations.model_copy(update={"detection": detection})
 
 
 # --- what must hold --------------------------------------------------------------------------------------
