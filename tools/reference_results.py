@@ -1,7 +1,8 @@
 """Regenerate the reference answers that README and documents quote, and the passages that quote them.
 
 `python tools/reference_results.py` runs the packaged experiments, writes `results/reference/NAME.json`, and fills every
-`<!-- generated:NAME -->` ... `<!-- /generated -->` passage of the documents. `--documents` does only the latter.
+`<!-- generated:NAME -->` ... `<!-- /generated -->` passage of the documents, also those that quote what benchmarks and
+validation keep under `results/`. `--documents` does only the latter.
 Numbers in prose come from here, never from a keyboard; `tests/examples/test_reference.py` holds the two together.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-REFERENCE = ROOT / "results" / "reference"
+RESULTS = ROOT / "results"
 PASSAGE = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 DIGITS = 6
 """Significant digits kept: fewer than differ between machines, more than any sentence quotes."""
@@ -106,11 +107,50 @@ def render_comparison(reference: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_kernel_speed(measured: dict[str, Any]) -> str:
+    """Time of a step of the data plane, as a table."""
+    about = measured["measured_with"]
+    lines = [
+        f"Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, NumPy {about['numpy']}, "
+        f"{about['processor']}, {about['system']}; load of the machine at the start {about['load_at_start']}.",
+        "",
+        "| pools of 8 pods | us per step | per pool | per pool, equal pods | by hand (Numba), us per step "
+        "| ratio to the one by hand | faster than pure Python |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in measured["rows"]:
+        low, high = row["ratio_to_hand_range"]
+        cells = [
+            f"{row['us_per_step']:.3g}",
+            f"{row['us_per_step_and_pool']:.3g}",
+            f"{row['us_per_step_and_pool_equal_pods']:.2g}",
+            f"{row['us_per_step_hand']:.3g}",
+            f"{row['ratio_to_hand']:.2f} ({low:.2f} to {high:.2f})",
+            f"{row['python_to_compiled']:.0f} times",
+        ]
+        lines.append("| " + " | ".join([str(row["pools"]), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def render_random_scenarios(found: dict[str, Any]) -> str:
+    """What random scenarios found, as a sentence and a list."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    checked = "with bounds checks" if found["bounds_checked"] else "without bounds checks"
+    text = (
+        f"{found['n_scenarios']} random valid scenarios ran {checked} ({versions}): {found['n_steps']:,} steps, "
+        f"{found['n_events']:,} events, {found['n_single_requests']:,} single requests, "
+        f"{found['n_with_windows']} trials that shifted gears. {len(found['found']) or 'None'} of them showed anything that must not be."
+    )
+    return "\n".join([text, *(f"- number {row['number']}: {row['found']}" for row in found["found"])])
+
+
 RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "sweden-central-day": ("day", render_day),
-    "single-vs-multi-region": ("comparison", render_comparison),
+    "sweden-central-day": ("reference/day", render_day),
+    "single-vs-multi-region": ("reference/comparison", render_comparison),
+    "kernel-speed": ("benchmarks/kernel_speed", render_kernel_speed),
+    "random-scenarios": ("validation/random_scenarios", render_random_scenarios),
 }
-"""Passage -> reference answer and how it is written."""
+"""Passage -> where under `results/` its numbers are, and how they are written."""
 
 
 def clock(text: str | None) -> str:
@@ -130,9 +170,9 @@ def interval(estimate: dict[str, Any], write: Callable[[float], str]) -> str:
 
 
 def passage(name: str) -> str:
-    """The text of a passage; raises KeyError for an unknown name, FileNotFoundError without its reference answer."""
+    """The text of a passage; raises KeyError for an unknown name, FileNotFoundError without its numbers."""
     source, render = RENDERERS[name]
-    return render(json.loads((REFERENCE / f"{source}.json").read_text(encoding="utf-8")))
+    return render(json.loads((RESULTS / f"{source}.json").read_text(encoding="utf-8")))
 
 
 def filled(text: str) -> str:
@@ -145,11 +185,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--documents", action="store_true", help="only fill the documents from the stored answers")
     if not parser.parse_args(arguments).documents:
-        REFERENCE.mkdir(parents=True, exist_ok=True)
+        (RESULTS / "reference").mkdir(parents=True, exist_ok=True)
         for name, run in SOURCES.items():
             text = json.dumps(rounded(run()), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-            (REFERENCE / f"{name}.json").write_text(text, encoding="utf-8")
-            print(f"{REFERENCE.relative_to(ROOT) / name}.json")
+            path = RESULTS / "reference" / f"{name}.json"
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))
     for path in documents():
         text = path.read_text(encoding="utf-8")
         if (new := filled(text)) != text:

@@ -29,7 +29,7 @@ def test_the_readme_quotes_something():
 
 def test_stored_answers_are_of_existing_experiments():
     for source in tool.SOURCES:
-        reference = json.loads((tool.REFERENCE / f"{source}.json").read_text(encoding="utf-8"))
+        reference = json.loads((tool.RESULTS / "reference" / f"{source}.json").read_text(encoding="utf-8"))
         assert (ROOT / "experiments" / reference["file"]).is_file()
 
 
@@ -38,14 +38,16 @@ def test_a_changed_number_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     estimate = {"mean": 0.5, "low": 0.25, "high": None, "confidence": 0.95, "n": 3}
     measures = dict.fromkeys(("availability_time", "downtime_h_per_year", "cascade_year_prob"), estimate)
     reference = {"trials": 3, "seed": 1, "architectures": {"single": measures}}
-    monkeypatch.setattr(tool, "REFERENCE", tmp_path)
-    (tmp_path / "comparison.json").write_text(json.dumps(reference))
+    monkeypatch.setattr(tool, "RESULTS", tmp_path)
+    path = tmp_path / "reference" / "comparison.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(reference))
     text = tool.filled("a\n<!-- generated:single-vs-multi-region -->\nold\n<!-- /generated -->\nb\n")
     assert "| single | 50.000 % [25.000 %, -] |" in text.replace("...", "-")
     assert "old" not in text
     assert tool.filled(text) == text
     measures["availability_time"] = estimate | {"mean": 0.6}
-    (tmp_path / "comparison.json").write_text(json.dumps(reference))
+    path.write_text(json.dumps(reference))
     assert tool.filled(text) != text
 
 
