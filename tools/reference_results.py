@@ -139,7 +139,8 @@ def render_random_scenarios(found: dict[str, Any]) -> str:
     text = (
         f"{found['n_scenarios']} random valid scenarios ran {checked} ({versions}): {found['n_steps']:,} steps, "
         f"{found['n_events']:,} events, {found['n_single_requests']:,} single requests, "
-        f"{found['n_with_windows']} trials that shifted gears. {len(found['found']) or 'None'} of them showed anything that must not be."
+        f"{found['n_with_windows']} trials that shifted gears. "
+        f"{len(found['found']) or 'None'} of them showed anything that must not be."
     )
     return "\n".join([text, *(f"- number {row['number']}: {row['found']}" for row in found["found"])])
 
