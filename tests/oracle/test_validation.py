@@ -70,14 +70,29 @@ def test_windows_of_single_requests_agree_with_the_request_model(case: str) -> N
         ("C", "availability"),
         ("I", "availability"),
         ("J", "availability"),
-        ("K_short_queue", "availability"),
         (TWO_TIERS, "J x6: in flight U"),
-        (TWO_TIERS, "after the hang: in flight U"),
     ],
 )
 def test_mean_rates_do_not(case: str, measure: str) -> None:
     """Negative control: the same comparison refutes the fluid where it is known to be off."""
     assert any(text.startswith(f"{measure}:") for text in disagreements("fluid", case, 0, TRIALS))
+
+
+@pytest.mark.parametrize(
+    ("case", "measure"),
+    [
+        ("F", "in_flight_mean"),
+        ("K_4gib", "availability"),
+        ("K_4gib", "in_flight_mean"),
+        ("K_short_queue", "availability"),
+        ("K_short_queue", "in_flight_mean"),
+        (TWO_TIERS, "after the hang: in flight U"),
+        (TWO_TIERS, "after the hang: in flight J"),
+        (TWO_TIERS, "after the hang: success"),
+    ],
+)
+def test_mean_rates_know_that_work_under_way_keeps_its_time(case: str, measure: str) -> None:
+    assert not any(text.startswith(f"{measure}:") for text in disagreements("fluid", case, 0, 1))
 
 
 def test_another_case_does_not() -> None:
