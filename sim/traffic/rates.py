@@ -245,9 +245,13 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
         rate[n + p] = noise - 2.0 * pull * variance
         slope[n + p] = -2.0 * pull
-        fade = leaving / max(in_flight, 0.05)
-        rate[2 * n + p] = algebra[ALG_BOOKED] - state[2 * n + p] * fade
-        slope[2 * n + p] = -fade
+        # First come, first served: those inside that were booked otherwise than those who come now are the oldest ones.
+        oldest = in_flight if pools[pool, POOL_ORDER] != FIFO else min(algebra[ALG_BUSY], in_flight)
+        oldest = max(oldest, 0.05)
+        newest = algebra[ALG_BOOKED] / let_in if let_in > 0.0 else 0.0
+        booked = newest + (state[2 * n + p] - newest * in_flight) / oldest
+        rate[2 * n + p] = algebra[ALG_BOOKED] - leaving * min(max(booked, 0.0), 1.0)
+        slope[2 * n + p] = -leaving / oldest
         rate[3 * n + p] = 0.0
         slope[3 * n + p] = 0.0
         if counts[OOM_BY_MEAN] != 0 or not math.isfinite(pods[p, POD_OOM_LEVEL]):

@@ -67,7 +67,6 @@ def test_windows_of_single_requests_agree_with_the_request_model(case: str) -> N
     ("case", "measure"),
     [
         ("A3", "collapsed_share"),
-        ("C", "availability"),
         ("I", "availability"),
         ("J", "availability"),
         (TWO_TIERS, "J x6: in flight U"),
@@ -93,6 +92,10 @@ def test_mean_rates_do_not(case: str, measure: str) -> None:
 )
 def test_mean_rates_know_that_work_under_way_keeps_its_time(case: str, measure: str) -> None:
     assert not any(text.startswith(f"{measure}:") for text in disagreements("fluid", case, 0, 1))
+
+
+def test_mean_rates_take_back_what_a_kill_loses_and_no_more() -> None:
+    assert not any(text.startswith("availability:") for text in disagreements("fluid", "C"))
 
 
 def test_another_case_does_not() -> None:
