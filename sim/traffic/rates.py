@@ -189,7 +189,7 @@ def crossing_hazard(arriving: float, fits: float, p: int, in_flight: float, vari
     peak_busy = look_up(net.tables, table, min(max(fits, 0.0), room))[0]
     below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
     density = 0.3989422804014327 * math.exp(-0.5 * z * z)
-    old = net.pod_algebra[p, ALG_OLD]
+    old = min(net.pod_algebra[p, ALG_OLD], peak_busy)
     leaving = (peak_busy - old) / net.pod_algebra[p, ALG_HOLD_S]
     if old > 0.0:
         leaving += old / net.pods[p, POD_OLD_LEFT_S]

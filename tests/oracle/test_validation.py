@@ -18,14 +18,14 @@ from benchmarks.validation.run import RUNS, RUNS_BISTABLE, play, stored
 Z_MAX = 4.0
 TRIALS = 24
 KNOWN_BIAS = {
-    ("auto", "H", "first_oom_s"): 1.2,
-    ("auto", "K", "first_oom_s"): 1.4,
-    ("auto", "K_budget", "first_oom_s"): 1.2,
-    ("auto", "D", "in_flight_mean"): 2.0,
-    ("auto", "E", "in_flight_mean"): 2.0,
+    ("auto", "H", "first_oom_s"): 0.7,
+    ("auto", "K", "first_oom_s"): 0.9,
+    ("auto", "K_budget", "first_oom_s"): 0.7,
+    ("auto", "D", "in_flight_mean"): 1.0,
+    ("auto", "E", "in_flight_mean"): 1.2,
 }
-"""How far windows of single requests may be off, as mean rates decide what is before and after them: a slowdown that
-work under way feels, a collapse that is certain."""
+"""How far windows of single requests may be off, as mean rates decide what is before and after them: how a queue
+fills, a collapse that is certain."""
 FAST_NOISE = ("B", "F", "F2", "G", "H", "I", "K", TWO_TIERS)
 FAST_AUTO = ("C", "H", "J", "K_budget", "K_short_queue")
 
