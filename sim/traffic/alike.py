@@ -8,7 +8,8 @@ stay their own. It knows no equations.
 
 import math
 
-from sim.traffic.compiled import F1, F2, I8, NOTHING, TRUTH, compiled
+from sim.traffic.answers import old_slots
+from sim.traffic.compiled import F1, F2, F8, I8, NOTHING, TRUTH, compiled
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
@@ -20,9 +21,15 @@ _LOOK_BACK = 4
 """Pods that stand for others and are compared with: the many different pods of a large pool cost no square of them."""
 
 
-@compiled(TRUTH(I8, I8, F1, NETWORK))
-def equal_pods(p: int, q: int, state: Floats, net: Network) -> bool:
-    """Whether two pods of a pool have the same parameters and the same state."""
+@compiled(TRUTH(F8, F8))
+def close(one: float, other: float) -> bool:
+    """Whether two states are as good as equal."""
+    return abs(one - other) <= _SAME * (1.0 + abs(other))
+
+
+@compiled(TRUTH(F8, I8, I8, F1, NETWORK))
+def equal_pods(now_s: float, p: int, q: int, state: Floats, net: Network) -> bool:
+    """Whether two pods of a pool have the same parameters and the same state at `now_s`."""
     one, other = net.pods[p], net.pods[q]
     if one[POD_SHARE] != other[POD_SHARE] or one[POD_READY] != other[POD_READY]:
         return False
@@ -36,14 +43,16 @@ def equal_pods(p: int, q: int, state: Floats, net: Network) -> bool:
         return False
     n_pods = net.counts[N_PODS]
     for block in range(3):
-        one_state, other_state = state[block * n_pods + p], state[block * n_pods + q]
-        if not abs(one_state - other_state) <= _SAME * (1.0 + abs(other_state)):
+        if not close(state[block * n_pods + p], state[block * n_pods + q]):
             return False
-    return True
+    old = old_slots(now_s, net.pods, p)
+    if not close(old, old_slots(now_s, net.pods, q)):
+        return False
+    return old <= _SAME or abs(one[POD_OLD_LEFT_S] - other[POD_OLD_LEFT_S]) <= _SAME * other[POD_OLD_LEFT_S]
 
 
-@compiled(NOTHING(F1, NETWORK))
-def join_equal(state: Floats, net: Network) -> None:
+@compiled(NOTHING(F8, F1, NETWORK))
+def join_equal(now_s: float, state: Floats, net: Network) -> None:
     """From now on one of each set of equal pods stands for all; lists the states that the integrator has to move."""
     pods, pools, counts, moving = net.pods, net.pools, net.counts, net.moving
     n_pods, n_moving = counts[N_PODS], 0
@@ -55,7 +64,7 @@ def join_equal(state: Floats, net: Network) -> None:
             while q >= first and n_tried < _LOOK_BACK and pods[p, POD_READY] != 0.0:
                 if pods[q, POD_STANDS_FOR] > 0.0:
                     n_tried += 1
-                    if equal_pods(p, q, state, net):
+                    if equal_pods(now_s, p, q, state, net):
                         pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = q, 0.0
                         pods[q, POD_STANDS_FOR] += 1.0
                         break

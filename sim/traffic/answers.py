@@ -13,6 +13,9 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 from sim.traffic.roots import cube_root, normal_cdf
 
+_OLD_IS_OVER = 40.0  # times the mean time for which they keep their slots
+_WAIT_TRIES = 40  # behind slots that are as good as lost the root is nearly double, and a step halves the distance
+
 
 @compiled(floats(4)(F3, I8, F8))
 def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float, float, float]:
@@ -111,8 +114,41 @@ def pool_answer(
     return ok, spent / accepted if accepted > 0.0 else limit_s, answered
 
 
-@compiled(NOTHING(F1, NETWORK))
-def pods_algebra(state: Floats, net: Network) -> None:
+@compiled(F8(F8, F2, I8))
+def old_slots(now_s: float, pods: Floats, p: int) -> float:
+    """Slots of pod `p` whose requests began before it became faster or slower: these keep the time that they drew."""
+    if pods[p, POD_OLD_BUSY] == 0.0:
+        return 0.0
+    passed = (now_s - pods[p, POD_OLD_AT_S]) / pods[p, POD_OLD_LEFT_S]
+    return float(pods[p, POD_OLD_BUSY] * math.exp(-passed)) if passed < _OLD_IS_OVER else 0.0
+
+
+@compiled(PAIR(F8, F8, F8, F8, F8))
+def wait_behind_old(waiting: float, busy: float, hold_s: float, old: float, left_s: float) -> tuple[float, float]:
+    """Mean wait behind `waiting` others while `old` of the busy slots become as fast as the rest, and what chance adds
+    to its variance (s^2): when each of these slots is free at last.
+    """
+    per_s, sooner = busy / hold_s, old * (1.0 - left_s / hold_s)
+    # Starts until w are per_s w + sooner (1 - e^(-w / left)); Newton comes from the side where it cannot overshoot.
+    wait_s = max((waiting - sooner) / per_s, 0.0)
+    for _ in range(_WAIT_TRIES):
+        freed = -math.expm1(-wait_s / left_s)
+        change = (per_s * wait_s + sooner * freed - waiting) / (per_s + sooner / left_s * (1.0 - freed))
+        wait_s -= change
+        if abs(change) <= 1e-6 * wait_s:
+            break
+    wait_s = max(wait_s, 0.0)
+    freed = -math.expm1(-wait_s / left_s)
+    # For how long one of them has worked for others by then, and the square of that.
+    stay, freed_s = 1.0 - freed, wait_s - left_s * freed
+    freed_square = wait_s * wait_s - 2.0 * left_s * freed_s
+    spread = old * (2.0 * freed_s * stay + (freed_square - freed_s * freed_s) / hold_s) / hold_s
+    at_end_per_s = per_s + sooner / left_s * stay
+    return wait_s, max(spread, 0.0) / (at_end_per_s * at_end_per_s)
+
+
+@compiled(NOTHING(F8, F1, NETWORK))
+def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
     """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool.
 
     Requests go to the listed pods; one that is listed and not ready rejects all that it gets.
@@ -160,8 +196,10 @@ def pods_algebra(state: Floats, net: Network) -> None:
             algebra[ALG_WORK_S], algebra[ALG_HOLD_S] = work_s, hold_s
             algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
             algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
-            algebra[ALG_DONE] = busy / hold_s
-            algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * busy / hold_s)
+            old, left_s = min(old_slots(now_s, pods, p), busy), max(pods[p, POD_OLD_LEFT_S], 1e-9)
+            algebra[ALG_OLD], algebra[ALG_SLOT_S] = old, hold_s
+            algebra[ALG_DONE] = (busy - old) / hold_s + old / left_s
+            algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * (busy - old) / hold_s)
             algebra[ALG_STAYS] = 1.0
             algebra[ALG_LAW_SHARE], algebra[ALG_ASKED_S] = 0.0, -1.0
             waiting = max(in_flight - busy, 0.0)
@@ -169,14 +207,17 @@ def pods_algebra(state: Floats, net: Network) -> None:
                 algebra[ALG_WAIT_S] = 0.0
                 algebra[ALG_WAIT_VAR] = 0.0
             else:
-                wait_s = waiting * hold_s / busy
+                wait_s, wait_var = waiting * hold_s / busy, 0.0
+                if old > 0.0 and waiting > 1e-9:
+                    wait_s, wait_var = wait_behind_old(waiting, busy, hold_s, old, left_s)
+                    algebra[ALG_SLOT_S] = wait_s * busy / waiting
                 if patience > 0.0:
                     # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
                     algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
                     wait_s = math.log1p(patience * wait_s) / patience
-                per_slot_s = hold_s / slots
+                per_slot_s = algebra[ALG_SLOT_S] / slots
                 spread = variance * min(1.0, (waiting + 1.0) / busy) + waiting * work_square
-                spread *= per_slot_s * per_slot_s
+                spread = spread * per_slot_s * per_slot_s + wait_var
                 algebra[ALG_WAIT_S] = wait_s
                 algebra[ALG_WAIT_VAR] = min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
             algebra[ALG_LEFT] = patience * waiting

@@ -82,7 +82,7 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     """Requests of pool `i` whose caller has given up leave without work: when their turn comes or (cancels) at once."""
     cancels = int(net.pools[i, POOL_CANCELS])
     limit_s = net.pools[i, POOL_TIMEOUT_S] if cancels != 0 else net.pools[i, POOL_DEADLINE_S]
-    hold_s, utilisation = algebra[ALG_HOLD_S], algebra[ALG_BUSY] / slots
+    hold_s, utilisation = algebra[ALG_SLOT_S], algebra[ALG_BUSY] / slots
     if utilisation < 1e-9 or (algebra[ALG_WAIT_S] < 1e-3 * limit_s and (cancels == 0 or hold_s < 0.05 * limit_s)):
         return
     waits = min(max(waiting * (1.0 - utilisation) / utilisation, -math.expm1(-waiting / slots), 1e-9), 1.0)
@@ -128,7 +128,7 @@ def newest_first(i: int, waiting: float, slots: float, algebra: Floats, net: Net
     utilisation = algebra[ALG_BUSY] / slots
     if newest == 0.0 or utilisation < 1e-9:
         return
-    per_s = slots / algebra[ALG_HOLD_S]
+    per_s = slots / algebra[ALG_SLOT_S]
     arriving = net.pool_algebra[i, OUT_OFFERED] * algebra[ALG_WEIGHT]
     let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
     slower, faster = min(arriving, per_s), max(arriving, per_s)

@@ -19,6 +19,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.losses import lose, waiting_to_retry
 from sim.traffic.network import Network
 from sim.traffic.plane import Plane
+from sim.traffic.under_way import keep_drawn_work
 
 if TYPE_CHECKING:
     from sim.traffic.request_gear import RequestGear
@@ -233,6 +234,7 @@ class Traffic:
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
         self.state[pod : 4 * n : n] = 0.0
+        self.net.pods[pod, POD_OLD_BUSY] = 0.0
 
     def is_ready(self, pod: int) -> bool:
         """Whether the pod serves."""
@@ -258,7 +260,9 @@ class Traffic:
 
     @action
     def set_condition(self, pod: int, *, slow: float, error_share: float) -> None:
-        """Own service time times `slow`; share of its requests that fail at once."""
+        """Own service time times `slow` of those that begin from now on; share of its requests that fail at once."""
+        if slow != self.net.pods[pod, POD_SLOW]:
+            keep_drawn_work(self._plane(), pod, self.now_s)
         self.net.pods[pod, [POD_SLOW, POD_ERROR_SHARE]] = slow, error_share
         self.touched()
 

@@ -32,6 +32,8 @@ class _Inside:
     pod: int
     age_s: float
     in_slot: bool
+    sticks: bool = False
+    """It began while its pod was slower, and will keep its slot for longer than those that begin now."""
 
 
 # --- to single requests ---------------------------------------------------------------------------------
@@ -102,16 +104,23 @@ def _fill_pods(
     for p, n in enumerate(wanted):
         slots = int(net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS])
         wait_s, hold_s = net.pod_algebra[p, ALG_WAIT_S], net.pod_algebra[p, ALG_HOLD_S]
+        old, slow = net.pod_algebra[p, ALG_OLD], float(net.pods[p, POD_SLOW])
         for k in range(int(n)):
+            in_slot, held_s = k < slots, hold_s
+            # Those that began before the pod became faster or slower have the rest of what they drew then.
+            if in_slot and old > 0.0 and rng.random() * min(n, slots) < old:
+                held_s = net.pods[p, POD_OLD_LEFT_S]
+                work_s = net.pod_algebra[p, ALG_WORK_S]
+                net.pods[p, POD_SLOW] = slow * max(held_s - hold_s + work_s, 1e-6) / work_s
             job = enter(now_s, p, OWNER_NONE, -1, 0, np.inf, crowd, net)
-            in_slot = k < slots
+            net.pods[p, POD_SLOW] = slow
             if in_slot:
-                age_s = wait_s + rng.exponential(hold_s)
+                age_s = wait_s + rng.exponential(held_s)
             else:
                 age_s = wait_s * (1.0 - (k - slots + 0.5) / (n - slots))
             # What it waited counts for its patience and for adaptive queues as well.
             crowd.job_times[job, JOB_SINCE_S] = now_s if in_slot else now_s - age_s
-            inside[int(net.pods[p, POD_POOL])].append(_Inside(job, p, float(age_s), in_slot))
+            inside[int(net.pods[p, POD_POOL])].append(_Inside(job, p, float(age_s), in_slot, held_s > hold_s))
     crowd.marks[MARK_OOM_POD] = -1
     return inside
 
@@ -170,6 +179,7 @@ def _link_users(
                 of_pod.setdefault(request.pod, []).append(request)
         for p, requests in of_pod.items():
             booked = state[2 * n_pods + p] * state[layout.quality + i]
+            requests.sort(key=lambda request: request.sticks)
             n_booked = min(int(booked + rng.random()), len(requests))
             for request in requests[:n_booked]:
                 k = int(rng.choice(len(senders), p=per_s / per_s.sum()))

@@ -340,7 +340,7 @@ def advance(
 ) -> tuple[int, int]:
     """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
     if clock[CLOCK_JOINED] == 0.0:
-        join_equal(state, net)
+        join_equal(clock[CLOCK_NOW], state, net)
     code, index = move_on(end_s, clock, state, work, guards, trace, net)
     # A full trace changes nothing: pods that became equal meanwhile are joined when somebody acts, traced or not.
     clock[CLOCK_JOINED] = 1.0 if code == TRACE_FULL else 0.0

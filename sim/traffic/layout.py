@@ -26,9 +26,12 @@ POD_LIMIT_MIB: Final = 9
 POD_SLOW: Final = 10  # own service time times this
 POD_ERROR_SHARE: Final = 11  # share of its requests that fail at once
 POD_LISTED: Final = 12  # 1: gets its share of the requests; a dead pod that is listed rejects them all
-POD_STANDS_FOR: Final = 13  # equal pods that are computed with it, itself included; 0: it is computed with another one
-POD_LIKE: Final = 14  # row of the pod that it is computed with
-N_POD_COLUMNS: Final = 15
+POD_OLD_BUSY: Final = 13  # slots held at OLD_AT_S by requests that began before their pod became faster or slower
+POD_OLD_AT_S: Final = 14
+POD_OLD_LEFT_S: Final = 15  # mean time for which each of them keeps its slot
+POD_STANDS_FOR: Final = 16  # equal pods that are computed with it, itself included; 0: it is computed with another one
+POD_LIKE: Final = 17  # row of the pod that it is computed with
+N_POD_COLUMNS: Final = 18
 
 # pools[i, column]
 POOL_WORK_S: Final = 0  # own service time of a pod that is not slowed
@@ -149,7 +152,9 @@ ALG_LAW_RATE: Final = 20  # LAW_LATE: completions per second; LAW_NEWEST: shape 
 ALG_LAW_LIMIT_S: Final = 21  # LAW_LATE: when they leave; LAW_NEWEST: mean of the wait
 ALG_ASKED_S: Final = 22  # the limit asked for last; the answer to the same question again is remembered
 ALG_SPENT_S: Final = 23  # mean time until the answer or the limit
-N_POD_ALGEBRA: Final = 24
+ALG_OLD: Final = 24  # slots still held by requests that began before the pod became faster or slower
+ALG_SLOT_S: Final = 25  # time for which a slot is held by one request, on average while one that arrives now waits
+N_POD_ALGEBRA: Final = 26
 LAW_PLAIN: Final = 0
 LAW_LATE: Final = 1
 LAW_NEWEST: Final = 2

@@ -191,7 +191,11 @@ def crossing_hazard(arriving: float, fits: float, p: int, in_flight: float, vari
     peak_busy = look_up(net.tables, table, min(max(fits, 0.0), room))[0]
     below_prob = max(0.5 * math.erfc(-z * 0.7071067811865476), 1e-4)
     density = 0.3989422804014327 * math.exp(-0.5 * z * z)
-    return float(abs(arriving - peak_busy / net.pod_algebra[p, ALG_HOLD_S]) * density / (deviation * below_prob))
+    old = min(net.pod_algebra[p, ALG_OLD], peak_busy)
+    leaving = (peak_busy - old) / net.pod_algebra[p, ALG_HOLD_S]
+    if old > 0.0:
+        leaving += old / net.pods[p, POD_OLD_LEFT_S]
+    return float(abs(arriving - leaving) * density / (deviation * below_prob))
 
 
 @compiled(F8(F8, F8, I8, F8, NETWORK))
@@ -203,7 +207,10 @@ def queue_hazard(let_in: float, fits: float, p: int, in_flight: float, net: Netw
     """
     algebra, slots = net.pod_algebra[p], net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_SLOTS]
     # A queue that fills under overload has no such tail yet: `crossing_hazard` follows its mean.
-    load = max(algebra[ALG_BUSY], let_in * algebra[ALG_HOLD_S]) / slots
+    load = let_in * algebra[ALG_HOLD_S]
+    if algebra[ALG_OLD] > 0.0:
+        load += algebra[ALG_OLD] * (1.0 - algebra[ALG_HOLD_S] / net.pods[p, POD_OLD_LEFT_S])
+    load = max(algebra[ALG_BUSY], load) / slots
     waiting, idle = in_flight - algebra[ALG_BUSY], 1.0 - load
     # It is reached with the first request that does not fit: half a request above, on average over what else is used.
     above = fits + 0.5 - 2.0 - slots
@@ -242,9 +249,13 @@ def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Net
         noise = let_in + leaving + algebra[ALG_DONE] * (work_square - 1.0) * (1.0 - algebra[ALG_BUSY_SLOPE])
         rate[n + p] = noise - 2.0 * pull * variance
         slope[n + p] = -2.0 * pull
-        fade = leaving / max(in_flight, 0.05)
-        rate[2 * n + p] = algebra[ALG_BOOKED] - state[2 * n + p] * fade
-        slope[2 * n + p] = -fade
+        # First come, first served: those inside that were booked otherwise than those who come now are the oldest ones.
+        oldest = in_flight if pools[pool, POOL_ORDER] != FIFO else min(algebra[ALG_BUSY], in_flight)
+        oldest = max(oldest, 0.05)
+        newest = algebra[ALG_BOOKED] / let_in if let_in > 0.0 else 0.0
+        booked = newest + (state[2 * n + p] - newest * in_flight) / oldest
+        rate[2 * n + p] = algebra[ALG_BOOKED] - leaving * min(max(booked, 0.0), 1.0)
+        slope[2 * n + p] = -leaving / oldest
         rate[3 * n + p] = 0.0
         slope[3 * n + p] = 0.0
         if counts[OOM_BY_MEAN] != 0 or not math.isfinite(pods[p, POD_OOM_LEVEL]):
@@ -270,7 +281,7 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
     pools, counts, pool_algebra = net.pools, net.counts, net.pool_algebra
     hold0, quality0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_TOTALS]
     for _ in range(counts[N_PASSES]):
-        pods_algebra(state, net)
+        pods_algebra(now_s, state, net)
         calls_flow(state, rate, slope, net)
         for p in range(counts[N_PODS]):
             net.pod_algebra[p, ALG_BOOKED] = 0.0

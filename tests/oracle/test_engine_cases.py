@@ -89,17 +89,17 @@ ROWS = (
     Row("A", "in_flight_mean", -0.2, 0.1, 0.3),
     Row("B", "first_oom_s", -10.0, 0.0, 30.0),
     Row("B", "oom_kills", -0.7, 0.1, 0.1),
-    Row("B", "availability", -0.013, -0.009, 0.01),
+    Row("B", "availability", -0.007, -0.002, 0.01),
     Row("C", "first_oom_s", -0.3, 0.0, 1.6),
     Row("C", "oom_kills", -0.1, 0.1, 0.1),
-    # A kill takes back all booked goodput of the pod, as if its requests were well mixed: too much (.0074 for .0110).
-    Row("C", "availability", -0.0040, -0.0028, 0.0017),
+    # A kill takes back what was booked for those inside, who came last.
+    Row("C", "availability", -0.0008, 0.0002, 0.0017),
     Row("D", "in_flight_sample_mean", 0.0, 2.0, 0.7),
     Row("D", "availability", -0.0015, 0.001, 0.0016),
     Row("E", "in_flight_sample_mean", 1.0, 3.0, 0.9),
     Row("E", "availability", -0.002, 0.001, 0.0017),
     Row("F", "recovery_s", -5.0, 15.0, 9.0),
-    Row("F", "availability", 0.002, 0.008, 0.005),
+    Row("F", "availability", -0.001, 0.005, 0.005),
     # The fluctuation hazard has the geometric tail of a queue in balance: 200 requests are far out in it.
     Row("G", "first_oom_s", -5.0, 2.0, 30.0),
     Row("G", "oom_kills", -0.6, 0.0, 1.4),
@@ -112,8 +112,11 @@ ROWS = (
     Row("I", "in_flight_mean", 1.0, 2.0, 0.4),
     Row("I", "availability", -0.036, -0.028, 0.008),
     Row("J", "availability", -0.026, -0.012, 0.011),
-    Row("K_4gib", "availability", 0.002, 0.005, 0.002),
-    Row("K_short_queue", "availability", 0.001, 0.004, 0.0017),
+    # After the hang the slots empty at the pace of the work that they drew while it lasted.
+    Row("K_4gib", "availability", -0.0008, 0.0006, 0.002),
+    Row("K_4gib", "recovery_s", 0.0, 10.0, 9.0),
+    Row("K_short_queue", "availability", -0.001, 0.0005, 0.0017),
+    Row("K_short_queue", "recovery_s", 0.0, 10.0, 9.0),
 )
 
 
@@ -197,21 +200,20 @@ def test_a3_the_engine_cannot_leave_by_chance() -> None:
 
 # Published figures of a prototype of the same equations, and how near (relative) the engine is to them: an interval of
 # 30 s in the collapse, chance in what memory decides, the tolerance of the integration in the rest.
-# G is left out: the prototype took the fluctuation as Gaussian and was late (924 s; request by request 907 s).
+# G is left out: the prototype took the fluctuation as Gaussian and was late (924 s; request by request 907 s). So is F:
+# in the prototype the requests under way became fast with their pod, and it was too good (.8956; .8927 to .8935). And
+# availability of B and C: its kills took back what was served long ago (.048 and .0074; .060 and .0110).
 PROTOTYPE = {
     ("A", "in_flight_mean"): 0.002,
     ("A2", "availability"): 0.03,
     ("A2", "collapse_s"): 0.13,
     ("B", "first_oom_s"): 0.20,
     ("B", "oom_kills"): 0.04,
-    ("B", "availability"): 0.08,
     ("C", "first_oom_s"): 0.08,
-    ("C", "availability"): 0.08,
     ("D", "in_flight_sample_mean"): 0.0005,
     ("D", "availability"): 0.003,
     ("E", "in_flight_sample_mean"): 0.0005,
     ("E", "availability"): 0.004,
-    ("F", "availability"): 0.001,
     ("F2", "availability"): 0.001,
     ("I", "in_flight_mean"): 0.001,
     ("I", "availability"): 0.001,

@@ -68,7 +68,7 @@ def started(shares: tuple[float, ...], **options: Any) -> Traffic:
 
 def joined(plane: Traffic) -> list[int]:
     """For each pod the one that it would be computed with now."""
-    join_equal(plane.state, plane.net)
+    join_equal(plane.now_s, plane.state, plane.net)
     like = [int(q) for q in plane.net.pods[:, POD_LIKE]]
     stands_for = plane.net.pods[:, POD_STANDS_FOR]
     assert stands_for.sum() == 2 * PODS
@@ -153,6 +153,20 @@ def test_listing_limit_age_and_requests_inside_keep_pods_apart() -> None:
     plane.net.pods[PODS:, POD_ROOM_LOSS] = 0.5
     plane.net.pods[PODS + 1, POD_ROOM_AT_S] = 7.0
     assert joined(plane) == [0, 1, 2, 3, 0, 0] + [PODS, PODS + 1] + [PODS] * (PODS - 2)
+
+
+def test_old_work_keeps_pods_apart_until_it_is_done() -> None:
+    """Pods that were slow until a moment ago hold requests that began then: they differ from those that were not."""
+    plane = started(EQUAL)
+    plane.advance(60.0)
+    plane.set_condition(2, slow=3.0, error_share=0.0)
+    plane.advance(61.0)
+    for p in range(PODS):
+        plane.set_condition(p, slow=1.5, error_share=0.0)
+    assert joined(plane) == [0, 0, 2, 0, 0, 0] + [PODS] * PODS
+    plane.advance(120.0)
+    plane.advance(121.0)
+    assert joined(plane) == [0] * PODS + [PODS] * PODS
 
 
 def test_leaks_of_the_same_age_are_equal_whenever_they_were_written_down() -> None:
