@@ -6,7 +6,7 @@ The equations are those of `docs/data-plane.md`, section 1.3. It knows neither u
 import math
 
 from sim.traffic.answers import pool_answer
-from sim.traffic.compiled import F1, F8, I8, NOTHING, compiled, floats
+from sim.traffic.compiled import F1, F8, I8, NOTHING, PAIR, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
@@ -34,6 +34,21 @@ def mean_tries(failed: float, budget: float, n_attempts: int) -> float:
 def throttled_share(requests: float, accepts: float, ratio: float) -> float:
     """Share of what is wanted that a client does not even send (adaptive throttling)."""
     return max(0.0, (requests - ratio * accepts) / (requests + 1.0))
+
+
+@compiled(PAIR(F8, F8))
+def calls_in_a_row(works: float, n_calls: float) -> tuple[float, float]:
+    """Probability that all of `n_calls` calls work, each with `works`, and how many of them are made on average.
+
+    A request whose call has failed makes no further one. A fraction is the probability of one call more.
+    """
+    whole = math.floor(n_calls)
+    more = n_calls - whole
+    if whole == 1.0 and more == 0.0:
+        return works, 1.0
+    all_work = works**whole
+    made = (1.0 - all_work) / (1.0 - works) if works < 1.0 - 1e-9 else whole
+    return all_work * (1.0 - more + more * works), made + more * all_work
 
 
 @compiled(floats(3)(I8, F1, NETWORK))
@@ -83,8 +98,7 @@ def hand_over(e: int, state: Floats, net: Network) -> None:
         # place, steeply but without a jump, which would make the integrator chatter about a full callee.
         pool_algebra[callee, OUT_OFFERED] += pool_algebra[caller, OUT_DONE] * quality * calls / free
     pool_algebra[caller, OUT_HOLD_TARGET_S] += quality * calls * blocked_s
-    works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
-    pool_algebra[caller, OUT_QUALITY_TARGET] = quality * works
+    pool_algebra[caller, OUT_QUALITY_TARGET] = quality * calls_in_a_row(works, calls)[0]
 
 
 @compiled(NOTHING(F1, F1, F1, NETWORK))
@@ -113,20 +127,18 @@ def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None
             wait_s += kept_back * (fast_fail_s - wait_s)
             load *= 1.0 - kept_back
         tries = mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
-        works = (1.0 - failed) * tries
-        works = works**calls if calls >= 1.0 else 1.0 - calls * (1.0 - works)
+        works = gate * (1.0 - failed) * tries
+        all_work, made = calls_in_a_row(works + (1.0 - works) * fallback, calls)
         quality = pool_algebra[caller, OUT_QUALITY_TARGET]
         pool_algebra[caller, OUT_HOLD_TARGET_S] += (
             quality
-            * calls
+            * made
             * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
         )
-        attempts = pool_algebra[caller, OUT_DONE] * quality * calls * tries * gate
+        attempts = pool_algebra[caller, OUT_DONE] * quality * made * tries * gate
         if edges[e, EDGE_REACHABLE] != 0.0:
             pool_algebra[callee, OUT_OFFERED] += attempts * load
-        pool_algebra[caller, OUT_QUALITY_TARGET] = quality * (
-            gate * (fallback + (1.0 - fallback) * works) + (1.0 - gate) * fallback
-        )
+        pool_algebra[caller, OUT_QUALITY_TARGET] = quality * all_work
         if edges[e, EDGE_WINDOW_S] > 0.0:
             rate[breaker0 + e] = (success - state[breaker0 + e]) / edges[e, EDGE_WINDOW_S]
             slope[breaker0 + e] = -1.0 / edges[e, EDGE_WINDOW_S]

@@ -61,6 +61,34 @@ def test_a_hedged_call_is_the_better_of_two(hedge_s: float) -> None:
     assert plain[1] == pytest.approx(math.exp(-3.0), abs=0.02)
 
 
+# -- several calls, one after the other ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fallback", [0.0, 0.5])
+@pytest.mark.parametrize("n_calls", [0.4, 1.0, 1.4, 4.0])
+def test_no_call_follows_one_that_failed(n_calls: float, fallback: float) -> None:
+    """Half of the calls fail, and of those `fallback` can be done without: by summing over where the first one fails.
+
+    4 calls with a fallback of half: .75^4 = .316 of the requests are good, and 1 + .75 + .75^2 + .75^3 = 2.73 calls of
+    4 are made.
+    """
+    calls = {"b": call(timeout=3.0, calls=n_calls, fallback=fallback)}
+    plane = plane_of(10.0, {"a": service(work=0.01, slots=400, calls=calls), "b": service(work=0.1, slots=400)})
+    plane.set_condition(1, slow=1.0, error_share=0.5)
+    to(plane, 300.0)
+    passes, good, made = 0.5 + 0.5 * fallback, 1.0, 0.0
+    for k in range(math.ceil(n_calls)):
+        wanted = min(n_calls - k, 1.0)  # the last one is made with this probability
+        made += wanted * good
+        good *= 1.0 - wanted + wanted * passes
+    assert plane.success(0) == pytest.approx(good, rel=1e-3)
+    assert plane.offered(1) == pytest.approx(10.0 * made, rel=1e-3)
+    hold_s = float(plane.state[plane.layout.hold]) - 0.01
+    assert hold_s == pytest.approx(0.1 * made, rel=1e-3)
+    if n_calls > 1.0:  # negative control: all of them made whatever happens
+        assert abs(plane.offered(1) - 10.0 * n_calls) > 1.0
+
+
 # -- adaptive throttling --------------------------------------------------------------------------------------------
 
 
