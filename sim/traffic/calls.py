@@ -101,6 +101,21 @@ def hand_over(e: int, state: Floats, net: Network) -> None:
     pool_algebra[caller, OUT_QUALITY_TARGET] = quality * calls_in_a_row(works, calls)[0]
 
 
+@compiled(F8(I8, F1, NETWORK))
+def edge_passes(e: int, state: Floats, net: Network) -> float:
+    """Share of the requests that get past the calls of edge `e`, by the answers of its callee as they are now."""
+    edges = net.edges
+    if edges[e, EDGE_HANDOFF] != 0.0:
+        callee = int(edges[e, EDGE_TO])
+        if edges[e, EDGE_REACHABLE] == 0.0 or net.pool_algebra[callee, OUT_UP] == 0.0:
+            return 0.0
+        return float(state[net.counts[AT_QUALITY] + callee])
+    failed, _, _ = attempt_answer(e, state, net)
+    gate, fallback = edges[e, EDGE_GATE], edges[e, EDGE_FALLBACK]
+    works = gate * (1.0 - failed) * mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
+    return float(calls_in_a_row(works + (1.0 - works) * fallback, edges[e, EDGE_CALLS])[0])
+
+
 @compiled(NOTHING(F1, F1, F1, NETWORK))
 def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Holding time and quality of each caller, load of each callee, averages of breakers and throttles."""

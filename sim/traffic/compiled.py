@@ -30,7 +30,7 @@ _SOURCES = (
         "alike.py",
     ),
     *("account.py", "kernel.py"),
-    *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "requests.py"),
+    *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "request_looks.py", "requests.py"),
 )
 
 

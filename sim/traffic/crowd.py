@@ -109,7 +109,8 @@ MARK_SENT: Final = 6  # attempts and calls simulated
 MARK_STALE: Final = 7  # 1: weights must be summed again
 MARK_TICKS: Final = 8
 MARK_MOST: Final = 9  # so many attempts and calls are enough: back to Python, which may shift the gear
-N_MARKS: Final = 10
+MARK_LOOK: Final = 10  # 1: back to Python, for the gears may want to shift
+N_MARKS: Final = 11
 
 EVENT_ARRIVAL: Final = 0
 EVENT_WORK_DONE: Final = 1
@@ -136,7 +137,9 @@ TICK_S: Final = 0.5
 FORGET_S: Final = 2.0
 """Time over which the success of ended requests is averaged: shown success lags by about three times this ..."""
 LEAST_ENDED: Final = 30.0
-"""... or by so many ended requests, if they are few: one failure must not look like an outage."""
+"""... or by so many ended requests, if there are fewer in that time ..."""
+SPARSE_FORGET_S: Final = 20.0
+"""... but not for longer than about three times this: a load that moved away leaves no memory behind."""
 
 Unsigned = NDArray[np.uint64]
 
@@ -236,7 +239,7 @@ def uniform(random: Unsigned) -> float:
 def kept_share(passed_s: float, n_ended: float) -> float:
     """What an average over ended requests keeps of its past after `passed_s`."""
     keep = math.exp(-passed_s / FORGET_S)
-    return keep if keep * n_ended > LEAST_ENDED else 1.0
+    return keep if keep * n_ended > LEAST_ENDED else math.exp(-passed_s / SPARSE_FORGET_S)
 
 
 @compiled(F8(U1))

@@ -17,8 +17,8 @@ from sim.traffic.losses import attempts_by_number
 from sim.traffic.plane import Plane
 from sim.traffic.rates import derivative, retry_pause_s
 from sim.traffic.request_jobs import enter
+from sim.traffic.request_looks import look_at_pods, sum_weights
 from sim.traffic.request_users import new_client, plan_arrival
-from sim.traffic.requests import look_at_pods, sum_weights
 
 _SETTLE_ROUNDS = 8
 """Holding times and qualities settle tier by tier; no path of calls that anybody runs is longer."""
@@ -50,6 +50,8 @@ def to_requests(plane: Plane, now_s: float, seed: int) -> tuple[Crowd, Floats]:
         What rounding to whole users left over, in user requests; `to_rates` gives it back.
     """
     net, names = plane.net, plane.names
+    # A trial that begins with single requests has no answers yet, and averages begin with the mean rates' values.
+    derivative(now_s, now_s, plane.state, np.zeros(plane.layout.size), np.zeros(plane.layout.size), net)
     rng = np.random.default_rng(seed)
     crowd = _empty_crowd(plane, seed)
     sum_weights(crowd, net)
@@ -65,7 +67,8 @@ def to_requests(plane: Plane, now_s: float, seed: int) -> tuple[Crowd, Floats]:
     for g in range(len(names.populations)):
         plan_arrival(now_s, g, crowd, net)
     schedule(now_s + TICK_S, EVENT_TICK, 0, 0, crowd)
-    plane.state[len(net.pods) : plane.layout.hold] = 0.0  # variance, credit, hazard: of mean rates only
+    # Of mean rates only. The hazard stays: what is left of a pod's level is as long as if it began now.
+    plane.state[len(net.pods) : 3 * len(net.pods)] = 0.0
     look_at_pods(now_s, 0.0, plane.state, crowd, net)
     return crowd, left_over
 
@@ -246,8 +249,6 @@ def _start_averages(plane: Plane, crowd: Crowd) -> None:
     attempts, success = net.group_algebra[:, FLOW_ATTEMPTS], net.group_algebra[:, FLOW_SUCCESS]
     crowd.group_sums[:, GROUP_ALL] = attempts * FORGET_S
     crowd.group_sums[:, GROUP_OK] = attempts * success * FORGET_S
-    crowd.group_sums[:, GROUP_WANTED] = attempts * net.groups[:, GROUP_THROTTLE_S]
-    crowd.group_sums[:, GROUP_ACCEPTED] = attempts * success * net.groups[:, GROUP_THROTTLE_S]
     crowd.group_sums[:, GROUP_QUOTA] = net.groups[:, GROUP_PROVIDER_QUOTA]
     first = plane.layout.share
     shares = plane.state[first : first + n_groups * n_regions].reshape(n_groups, n_regions)
@@ -256,12 +257,18 @@ def _start_averages(plane: Plane, crowd: Crowd) -> None:
     pools = net.pool_algebra
     crowd.pool_sums[:, POOL_ALL] = pools[:, OUT_OFFERED] * FORGET_S
     crowd.pool_sums[:, POOL_OK] = pools[:, OUT_OFFERED] * pools[:, OUT_SERVED] * FORGET_S
-    calls_per_s = pools[net.edges[:, EDGE_FROM].astype(int), OUT_DONE] * net.edges[:, EDGE_CALLS]
-    callees = pools[net.edges[:, EDGE_TO].astype(int), OUT_SERVED]
-    crowd.edge_sums[:, EDGE_WANTED] = calls_per_s * net.edges[:, EDGE_THROTTLE_S]
-    crowd.edge_sums[:, EDGE_ACCEPTED] = crowd.edge_sums[:, EDGE_WANTED] * callees
+    of_edges, of_groups = _throttles(plane)
+    crowd.edge_sums[: len(of_edges), [EDGE_WANTED, EDGE_ACCEPTED]] = of_edges
+    crowd.group_sums[: len(of_groups), [GROUP_WANTED, GROUP_ACCEPTED]] = of_groups
     slots = net.tables[net.pods[:, POD_TABLE].astype(int), TABLE_HEAD, HEAD_SLOTS]
     crowd.busy_share[:] = net.pod_algebra[:, ALG_BUSY] / slots
+
+
+def _throttles(plane: Plane) -> tuple[Floats, Floats]:
+    """Views of the requests wanted and accepted of each edge and of each group, (n, 2); empty if nobody throttles."""
+    layout, n_edges = plane.layout, len(plane.net.edges)
+    both = plane.state[layout.throttle : layout.orbit].reshape(-1, 2)
+    return both[:n_edges], both[n_edges:]
 
 
 # --- back to mean rates ---------------------------------------------------------------------------------
@@ -273,7 +280,10 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
     n_pods = len(net.pods)
     state[:n_pods] = crowd.queues[:, QUEUE_INSIDE]
     state[n_pods : 2 * n_pods] = state[:n_pods]  # as of a Poisson number; it relaxes with the queue
-    state[2 * n_pods : layout.hold] = 0.0
+    state[2 * n_pods : 3 * n_pods] = 0.0
+    of_edges, of_groups = _throttles(plane)
+    of_edges[:] = crowd.edge_sums[: len(of_edges), [EDGE_WANTED, EDGE_ACCEPTED]]
+    of_groups[:] = crowd.group_sums[: len(of_groups), [GROUP_WANTED, GROUP_ACCEPTED]]
     rate, slope = np.zeros(layout.size), np.zeros(layout.size)
     for _ in range(_SETTLE_ROUNDS):
         derivative(now_s, now_s, state, rate, slope, net)
@@ -290,10 +300,12 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
             state[totals + TOTAL_FIRST_GOOD] += good if attempt == 1 else 0.0
             state[totals + TOTAL_USABLE] += good
         open_share = 0.0 if row[CLIENT_BOOKED] else 1.0 - good
+        again = 0.0
         if attempt < int(net.groups[g, GROUP_ATTEMPTS]):
-            state[layout.orbit + g * n_stages + attempt - 1] += open_share
-        else:
-            state[totals + TOTAL_FAILED] += open_share
+            # Who waits for the next attempt has decided to make it; of those inside only a share will.
+            again = net.groups[g, GROUP_RETRY_SHARE] if row[CLIENT_JOB] >= 0 else 1.0
+            state[layout.orbit + g * n_stages + attempt - 1] += again * open_share
+        state[totals + TOTAL_FAILED] += (1.0 - again) * open_share
     for g in range(len(net.groups)):
         _give_back(plane, g, float(left_over[g]))
 

@@ -10,12 +10,11 @@ import math
 
 from sim.traffic.compiled import CODE_AND_INDEX, F1, F2, F8, I8, NOTHING, compiled
 from sim.traffic.crowd import *
-from sim.traffic.crowd import CROWD, FORGET_S, TICK_S, Crowd, kept_share, schedule, take_next
+from sim.traffic.crowd import CROWD, TICK_S, Crowd, schedule, take_next
 from sim.traffic.kernel import crossing, write_trace
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
-from sim.traffic.rates import demand_at, room_mib
 from sim.traffic.request_calls import *
 from sim.traffic.request_calls import (
     WAITS,
@@ -30,11 +29,11 @@ from sim.traffic.request_calls import (
     send_hedge,
 )
 from sim.traffic.request_jobs import fill_from_gate, give_up_children, leave, tell_owner_failed
+from sim.traffic.request_looks import look_at_groups, look_at_pods, look_at_pools, sum_weights
 from sim.traffic.request_users import arrive, retry, user_answered
 
 _SPARE_ROWS = 8
 _SPARE_EVENTS = 256
-_HOT_FORGET_S = 30.0
 _TICKS_BETWEEN_LOOKS = 20
 """The gears shift on averages over half a minute; a return to Python costs more than a hundred requests."""
 
@@ -100,124 +99,12 @@ def job_event(now_s: float, kind: int, job: int, serial: int, state: Floats, cro
         send_hedge(now_s, job, crowd, net)
 
 
-@compiled(NOTHING(CROWD, NETWORK))
-def sum_weights(crowd: Crowd, net: Network) -> None:
-    """Load shares and ready pods of each pool, after the control plane changed something."""
-    for i in range(net.counts[N_POOLS]):
-        weight, n_ready = 0.0, 0.0
-        first = int(net.pools[i, POOL_FIRST_POD])
-        for p in range(first, first + int(net.pools[i, POOL_N_PODS])):
-            if net.pods[p, POD_LISTED] != 0.0:
-                weight += net.pods[p, POD_SHARE]
-            if net.pods[p, POD_READY] != 0.0:
-                n_ready += 1.0
-        crowd.pool_sums[i, POOL_WEIGHT], crowd.pool_sums[i, POOL_N_READY] = weight, n_ready
-    crowd.marks[MARK_STALE] = 0
-
-
-@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
-def look_at_pods(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
-    """Show the pods to guards, traces and the control plane as the mean rates show theirs; find full memories."""
-    n_pods, forget = net.counts[N_PODS], -math.expm1(-passed_s / _HOT_FORGET_S)
-    for p in range(n_pods):
-        algebra, pool = net.pod_algebra[p], int(net.pods[p, POD_POOL])
-        inside, busy = float(crowd.queues[p, QUEUE_INSIDE]), float(crowd.queues[p, QUEUE_BUSY])
-        state[p] = inside
-        algebra[:] = 0.0
-        if net.pods[p, POD_READY] == 0.0:
-            crowd.busy_share[p] = 0.0
-            continue
-        head = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD]
-        slots = head[HEAD_SLOTS]
-        crowd.busy_share[p] += (busy / slots - crowd.busy_share[p]) * forget
-        hold_s = max(state[net.counts[AT_HOLD] + pool], 1e-6)
-        algebra[ALG_BUSY], algebra[ALG_HOLD_S], algebra[ALG_STAYS] = busy, hold_s, 1.0
-        algebra[ALG_WORK_S] = net.pools[pool, POOL_WORK_S] * net.pods[p, POD_SLOW]
-        algebra[ALG_BLOCKED] = 1.0 if inside >= head[HEAD_ROOM] else 0.0
-        algebra[ALG_DONE] = busy / hold_s
-        ahead = inside - slots + 1.0  # requests that must go before one that arrives now is served
-        if ahead > 0.0:
-            per_slot_s = hold_s / slots
-            algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR] = ahead * per_slot_s, ahead * per_slot_s * per_slot_s
-        if net.pods[p, POD_LISTED] != 0.0 and crowd.pool_sums[pool, POOL_WEIGHT] > 0.0:
-            algebra[ALG_WEIGHT] = net.pods[p, POD_SHARE] / crowd.pool_sums[pool, POOL_WEIGHT]
-        per_request = net.pods[p, POD_PER_REQUEST_MIB]
-        full = math.isfinite(net.pods[p, POD_OOM_LEVEL]) and inside * per_request >= room_mib(now_s, net.pods, p)
-        if full and crowd.marks[MARK_OOM_POD] < 0:
-            crowd.marks[MARK_OOM_POD] = p
-
-
-@compiled(NOTHING(F8, F1, CROWD, NETWORK))
-def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
-    """Shares of success and flows of the pools and calls, averaged."""
-    follow = -math.expm1(-passed_s / FORGET_S)
-    counts = net.counts
-    breaker0 = counts[AT_BREAKER]
-    for i in range(counts[N_POOLS]):
-        sums, out = crowd.pool_sums[i], net.pool_algebra[i]
-        out[OUT_UP] = 1.0 if sums[POOL_N_READY] >= max(net.pools[i, POOL_NEEDS], 1.0) else 0.0
-        out[OUT_OFFERED] += (sums[POOL_ARRIVED] / passed_s - out[OUT_OFFERED]) * follow
-        sums[POOL_ARRIVED] = 0.0
-        if sums[POOL_ALL] > 1e-3:
-            out[OUT_SERVED] = sums[POOL_OK] / sums[POOL_ALL]
-        keep = kept_share(passed_s, sums[POOL_ALL])
-        sums[POOL_OK] *= keep
-        sums[POOL_ALL] *= keep
-        done = 0.0
-        first = int(net.pools[i, POOL_FIRST_POD])
-        for p in range(first, first + int(net.pools[i, POOL_N_PODS])):
-            done += net.pod_algebra[p, ALG_DONE]
-        out[OUT_DONE] = done
-    for e in range(counts[N_EDGES]):
-        sums = crowd.edge_sums[e]
-        window_s = net.edges[e, EDGE_WINDOW_S]
-        if window_s > 0.0 and sums[EDGE_ALL] > 0.0:
-            seen = sums[EDGE_OK] / sums[EDGE_ALL]
-            state[breaker0 + e] += (seen - state[breaker0 + e]) * -math.expm1(-passed_s / window_s)
-        sums[EDGE_OK] = sums[EDGE_ALL] = 0.0
-        fade = math.exp(-passed_s / net.edges[e, EDGE_THROTTLE_S])
-        sums[EDGE_WANTED] *= fade
-        sums[EDGE_ACCEPTED] *= fade
-
-
-@compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
-def look_at_groups(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
-    """Success, attempts and routing of the users; the provider's quota."""
-    catch_up = -math.expm1(-passed_s / FORGET_S)
-    counts = net.counts
-    n_regions = counts[N_REGIONS]
-    for g in range(counts[N_GROUPS]):
-        sums, flow, group = crowd.group_sums[g], net.group_algebra[g], net.groups[g]
-        flow[FLOW_DEMAND] = demand_at(now_s, net.curves, g)[0] * group[GROUP_FACTOR]
-        flow[FLOW_ATTEMPTS] += (sums[GROUP_SENT] / passed_s - flow[FLOW_ATTEMPTS]) * catch_up
-        if sums[GROUP_ALL] > 1e-3:
-            flow[FLOW_SUCCESS] = sums[GROUP_OK] / sums[GROUP_ALL]
-        sums[GROUP_SENT] = 0.0
-        keep = kept_share(passed_s, sums[GROUP_ALL])
-        sums[GROUP_OK] *= keep
-        sums[GROUP_ALL] *= keep
-        fade = math.exp(-passed_s / group[GROUP_THROTTLE_S])
-        sums[GROUP_WANTED] *= fade
-        sums[GROUP_ACCEPTED] *= fade
-        quota = group[GROUP_PROVIDER_QUOTA]
-        sums[GROUP_QUOTA] = min(sums[GROUP_QUOTA] + quota * passed_s, max(quota, 1.0))
-        follow = -math.expm1(-passed_s / group[GROUP_DRAIN_S])
-        share0 = counts[AT_SHARE] + g * n_regions
-        for r in range(n_regions):
-            state[share0 + r] += (net.routes[g, r, ROUTE_TARGET] - state[share0 + r]) * follow
-            if crowd.region_sums[g, 2 * r + 1] > 1e-3:
-                net.health[g, r] = crowd.region_sums[g, 2 * r] / crowd.region_sums[g, 2 * r + 1]
-            keep = kept_share(passed_s, crowd.region_sums[g, 2 * r + 1])
-            crowd.region_sums[g, 2 * r] *= keep
-            crowd.region_sums[g, 2 * r + 1] *= keep
-
-
 @compiled(NOTHING(F8, F8, F1, CROWD, NETWORK))
 def tick(now_s: float, passed_s: float, state: Floats, crowd: Crowd, net: Network) -> None:
     """What is not an event of any request: averages, routing, places that got free by a new pod."""
-    look_at_groups(now_s, passed_s, state, crowd, net)
     look_at_pods(now_s, passed_s, state, crowd, net)
     look_at_pools(passed_s, state, crowd, net)
+    look_at_groups(now_s, passed_s, state, crowd, net)
     for i in range(net.counts[N_POOLS]):
         if crowd.gates[i, LINE_HEAD] >= 0:
             first = int(net.pools[i, POOL_FIRST_POD])
@@ -264,7 +151,8 @@ def advance_requests(
         ):
             clock[CLOCK_NOW] = now_s
             return MORE_ROOM, -1
-        if marks[MARK_SENT] >= marks[MARK_MOST]:
+        if marks[MARK_LOOK] != 0 or marks[MARK_SENT] >= marks[MARK_MOST]:
+            marks[MARK_LOOK] = 0
             clock[CLOCK_NOW] = now_s
             return TICKED, -1
         if marks[MARK_HEAP] == 0 or crowd.event_at_s[0] > end_s:
@@ -286,13 +174,13 @@ def advance_requests(
             tracing = math.isfinite(clock[CLOCK_TRACE_EVERY])
             if tracing and (value > 0.0 or now_s >= clock[CLOCK_TRACE_LAST] + clock[CLOCK_TRACE_EVERY]):
                 write_trace(now_s, state, trace, clock, net)
+            marks[MARK_TICKS] += 1
+            # Noted for the next round: whatever returns before it, a crossing or a full trace, must not lose it.
+            marks[MARK_LOOK] = 1 if marks[MARK_TICKS] % _TICKS_BETWEEN_LOOKS == 0 else 0
             if value > 0.0:
                 return code, index
             if int(clock[CLOCK_TRACE_ROWS]) >= trace.shape[0]:
                 return TRACE_FULL, -1
-            marks[MARK_TICKS] += 1
-            if marks[MARK_TICKS] % _TICKS_BETWEEN_LOOKS == 0:
-                return TICKED, -1
     clock[CLOCK_NOW] = end_s
     look_at_pods(end_s, 0.0, state, crowd, net)
     return REACHED, -1
