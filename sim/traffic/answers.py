@@ -182,7 +182,7 @@ def pods_algebra(state: Floats, net: Network) -> None:
             if gives_up:
                 leave_late(i, waiting, slots, algebra, net)
             if pools[i, POOL_ORDER] != FIFO:
-                newest_first(i, waiting, slots, algebra, net)
+                newest_first(i, waiting, slots, state[counts[AT_LOAD] + i], algebra, net)
             done += algebra[ALG_DONE]
             rejected += weight * algebra[ALG_BLOCKED]
         pool_algebra[i, OUT_DONE] = done

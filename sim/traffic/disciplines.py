@@ -114,12 +114,13 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     algebra[ALG_WAIT_S] = waits * queued_s
 
 
-@compiled(NOTHING(I8, F8, F8, F1, NETWORK))
-def newest_first(i: int, waiting: float, slots: float, algebra: Floats, net: Network) -> None:
+@compiled(NOTHING(I8, F8, F8, F8, F1, NETWORK))
+def newest_first(i: int, waiting: float, slots: float, load: float, algebra: Floats, net: Network) -> None:
     """Share of the requests let in that are served newest first, and their wait; the rest of the old are buried.
 
     A request waits until everybody who came after it has been served: a busy period of M/M/1 at the rate of all slots.
-    Above capacity only as many return from theirs as there are completions per arrival.
+    Above capacity only as many return from theirs as there are completions per arrival. `load`: arrivals per second at
+    the pool.
     """
     pools = net.pools
     newest = 1.0
@@ -129,7 +130,7 @@ def newest_first(i: int, waiting: float, slots: float, algebra: Floats, net: Net
     if newest == 0.0 or utilisation < 1e-9:
         return
     per_s = slots / algebra[ALG_HOLD_S]
-    arriving = net.pool_algebra[i, OUT_OFFERED] * algebra[ALG_WEIGHT]
+    arriving = load * algebra[ALG_WEIGHT]
     let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
     slower, faster = min(arriving, per_s), max(arriving, per_s)
     mean_s = 1.0 / max(faster - slower, 1e-6 * faster)
