@@ -13,6 +13,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 
 _BISECTIONS = 32
+_LEAST_UTILISATION = 1e-9  # the laws hold down to an idle pod: without them it would chatter where they end
 _CUT_BISECTIONS = 16  # slots are held shorter the more is cut, and the more is cut the longer they are held
 
 
@@ -82,8 +83,8 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     """Requests of pool `i` whose caller has given up leave without work: when their turn comes or (cancels) at once."""
     cancels = int(net.pools[i, POOL_CANCELS])
     limit_s = net.pools[i, POOL_TIMEOUT_S] if cancels != 0 else net.pools[i, POOL_DEADLINE_S]
-    hold_s, utilisation = algebra[ALG_HOLD_S], algebra[ALG_BUSY] / slots
-    if utilisation < 1e-9 or (algebra[ALG_WAIT_S] < 1e-3 * limit_s and (cancels == 0 or hold_s < 0.05 * limit_s)):
+    hold_s, utilisation = algebra[ALG_HOLD_S], max(algebra[ALG_BUSY] / slots, _LEAST_UTILISATION)
+    if algebra[ALG_WAIT_S] < 1e-3 * limit_s and (cancels == 0 or hold_s < 0.05 * limit_s):
         return
     waits = min(max(waiting * (1.0 - utilisation) / utilisation, -math.expm1(-waiting / slots), 1e-9), 1.0)
     held_s = hold_s
@@ -126,8 +127,8 @@ def newest_first(i: int, waiting: float, slots: float, load: float, algebra: Flo
     newest = 1.0
     if pools[i, POOL_ORDER] == ADAPTIVE:
         newest = min(max(2.0 * algebra[ALG_WAIT_S] / pools[i, POOL_ADAPTIVE_S] - 1.0, 0.0), 1.0)
-    utilisation = algebra[ALG_BUSY] / slots
-    if newest == 0.0 or utilisation < 1e-9:
+    utilisation = max(algebra[ALG_BUSY] / slots, _LEAST_UTILISATION)
+    if newest == 0.0:
         return
     per_s = slots / algebra[ALG_HOLD_S]
     arriving = load * algebra[ALG_WEIGHT]

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_scenarios import run_checked
+from random_scenarios import random_scenario, run_checked
 from worlds import RESTART, at, fault, service, users, world
 
 from sim.scenario.schema import Call, Effect, Failover, Model, Operations, Provider, Scenario, ScriptedStep
+from sim.traffic.assemble import assemble
 from sim.traffic.layout import TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.rates import derivative
 from sim.world.trial import Trial
 
 ALWAYS = Model(noise="always")
@@ -88,6 +90,53 @@ def test_a_pod_that_meets_a_thousand_times_its_capacity_takes_no_short_steps(ord
         model=Model(noise="never", tolerance=100.0),
     )
     assert trial.traffic.n_steps < 5_000
+
+
+@pytest.mark.parametrize("tolerance", [1.0, 100.0])
+def test_a_pod_at_rest_below_its_last_place_takes_no_short_steps(tolerance: float) -> None:
+    """Seed 798: a thousandth of a place decides how many are rejected. Its requests were thrown to and fro about their
+    balance, and those that were booked chattered with them.
+    """
+    many = fault("population staff", Effect(demand=1000.0), at_s=10.0)
+    trial = mean_rates(
+        horizon=20.0,
+        services={"web": service(1e-6, slots=200, queue=20, order="lifo", cancels=True)},
+        place={"home": {"web": 1}},
+        populations={"staff": users(1e5, deadline=86_400.0)},
+        faults={"many": many},
+        model=Model(noise="never", tolerance=tolerance),
+    )
+    assert trial.traffic.n_steps < 5_000
+
+
+ORDERS: dict[str, Any] = {
+    "services": {
+        "web": service(0.005, slots=500, calls={"db": Call(timeout=0.02, attempts=20, calls=3.0)}),
+        "db": service(0.0015, slots=2, queue=20, order="lifo"),
+    },
+    "place": {"home": {"web": 2, "db": 2}},
+    "populations": {"staff": users(500.0)},
+}
+
+
+def test_rates_of_change_have_no_memory() -> None:
+    """Seeds 647 and 757: the load that answers depend on was that of the last evaluation, at whatever state."""
+    blueprint = assemble(world(**ORDERS))
+    state, other = blueprint.state.copy(), blueprint.state.copy()
+    other[: len(blueprint.network.pods)] = 10.0
+    rates = np.zeros((3, state.size))
+    for rate, at_state in zip(rates, (state, other, state), strict=True):
+        derivative(0.0, 0.0, at_state, rate, np.zeros(state.size), blueprint.network)
+    np.testing.assert_array_equal(rates[0], rates[2])
+
+
+@pytest.mark.parametrize(("number", "n_steps_max"), [(647, 10_000), (757, 5_000), (818, 20_000)])
+def test_answers_that_depend_on_the_load_of_now_take_no_short_steps(number: int, n_steps_max: int) -> None:
+    """Calls that are tried again load the callee by its own answers: two solutions, and each step went to the other.
+
+    Seed 647 ended in an endless loop: a guard fell below its level with the one and rose above it with the other.
+    """
+    assert run_checked(random_scenario(number)).traffic.n_steps < n_steps_max
 
 
 def test_a_handover_where_no_user_comes_has_a_finite_deadline() -> None:
