@@ -172,7 +172,9 @@ def newest_first(i: int, waiting: float, slots: float, load: float, algebra: Flo
     mean_s = 1.0 / max(faster - slower, 1e-6 * faster)
     algebra[ALG_LAW], algebra[ALG_LAW_SHARE] = LAW_NEWEST, newest
     algebra[ALG_LAW_WAITS] = min(max(waiting * (1.0 - utilisation) / utilisation, -math.expm1(-waiting / slots)), 1.0)
-    algebra[ALG_LAW_GROWTH] = min(1.0, algebra[ALG_DONE] / let_in) if let_in > 0.0 else 1.0
+    # Only those who wait are buried: an empty pod completes none yet, and everybody gets a slot at once.
+    buried = 1.0 - min(1.0, algebra[ALG_DONE] / let_in) if let_in > 0.0 else 0.0
+    algebra[ALG_LAW_GROWTH] = 1.0 - algebra[ALG_LAW_WAITS] * buried
     algebra[ALG_LAW_RATE], algebra[ALG_LAW_LIMIT_S] = mean_s / (2.0 * faster * mean_s - 1.0), mean_s
 
 

@@ -13,9 +13,20 @@ import pytest
 from random_scenarios import random_scenario, run_checked
 from worlds import RESTART, at, fault, service, users, world
 
+from sim.errors import RunError
 from sim.scenario.schema import Call, Effect, Failover, Model, Operations, Provider, Scenario, ScriptedStep
 from sim.traffic.assemble import assemble
-from sim.traffic.layout import TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.disciplines import cut_hold_s
+from sim.traffic.layout import (
+    CLOCK_NOW,
+    FLOW_SUCCESS,
+    GUARD,
+    GUARD_SERVED,
+    TOTAL_ATTEMPTS,
+    TOTAL_FAILED,
+    TOTAL_GOOD,
+    TOTAL_OFFERED,
+)
 from sim.traffic.rates import derivative
 from sim.world.trial import Trial
 
@@ -137,6 +148,61 @@ def test_answers_that_depend_on_the_load_of_now_take_no_short_steps(number: int,
     Seed 647 ended in an endless loop: a guard fell below its level with the one and rose above it with the other.
     """
     assert run_checked(random_scenario(number)).traffic.n_steps < n_steps_max
+
+
+def test_an_empty_pod_buries_nobody() -> None:
+    """Seed 1387: newest first, of those let in no more return than are completed, which are none at first.
+
+    A load of one request in 1e300 years made the difference between nobody and everybody in time.
+    """
+    blueprint = assemble(world(services={"web": service(0.1, order="lifo")}))
+    state, rate, net = blueprint.state, np.zeros(blueprint.state.size), blueprint.network
+    for load_per_s in (0.0, 1e-310, 1e-9, 5.0):
+        state[blueprint.layout.load] = load_per_s
+        derivative(0.0, 0.0, state, rate, np.zeros(state.size), net)
+        assert net.group_algebra[0, FLOW_SUCCESS] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_an_idle_pod_whose_callers_cancel_comes_to_rest() -> None:
+    """Seed 1487: at a billionth of a slot its completions jumped from those of the whole work to those of the time-out.
+
+    It stayed there, and with each step the service behind it had a load or none, and was served or not.
+    """
+    trial = mean_rates(
+        horizon=60.0,
+        services={
+            "web": service(1e-6, slots=40, queue=1, order="lifo", cancels=True, calls={"db": Call(timeout=2.0)}),
+            "db": service(1.0, slots=200),
+        },
+        place={"home": {"web": 1, "db": 1}},
+        populations={"staff": users(1e-6, deadline=0.018)},
+        faults={"bad": fault("db in home", Effect(errors=0.7), at_s=5.0)},
+    )
+    assert trial.traffic.n_steps < 1_000
+
+
+@pytest.mark.parametrize("between_s", [0.0, 1e-12])
+def test_a_guard_that_chatters_is_an_error_with_its_name(between_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 1487 went from one double to the next with each crossing: time passed, if hardly any, and nobody noticed."""
+    trial = Trial(world(), "chatters", 0)
+    traffic = trial.traffic
+    guard = next(q for q in range(100) if traffic.guard_of(q)[0] == GUARD_SERVED)
+
+    def crossed(_: float) -> tuple[int, int]:
+        traffic._clock[CLOCK_NOW] += between_s
+        return GUARD, guard
+
+    monkeypatch.setattr(traffic, "advance", crossed)
+    with pytest.raises(RunError, match="the served share of home/web changes state without time passing"):
+        trial.run()
+
+
+def test_the_holding_time_of_those_who_cancel_has_no_stairs() -> None:
+    """Seed 1084: it was found by 16 bisections, and what depends on it could not be located to more than 1e-4."""
+    holds_s = [cut_hold_s(2.0, 10.0 + k * 1e-7, 0.9, 8.0, 1.5) for k in range(20)]
+    rises_s = np.diff(holds_s)
+    np.testing.assert_allclose(rises_s, rises_s.mean(), rtol=1e-2)
+    assert rises_s.mean() != 0.0
 
 
 def test_a_handover_where_no_user_comes_has_a_finite_deadline() -> None:
