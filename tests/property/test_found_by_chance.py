@@ -15,13 +15,16 @@ from worlds import RESTART, at, fault, service, users, world
 
 from sim.errors import RunError
 from sim.scenario.schema import Call, Effect, Failover, Model, Operations, Provider, Scenario, ScriptedStep
-from sim.traffic.assemble import assemble
+from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.disciplines import cut_hold_s
 from sim.traffic.layout import (
     CLOCK_NOW,
     FLOW_SUCCESS,
     GUARD,
     GUARD_SERVED,
+    POD_LISTED,
+    POD_OOM_LEVEL,
+    POD_READY,
     TOTAL_ATTEMPTS,
     TOTAL_FAILED,
     TOTAL_GOOD,
@@ -130,11 +133,20 @@ ORDERS: dict[str, Any] = {
 }
 
 
+def all_ready(scenario: Scenario) -> Blueprint:
+    """Its arrays, with all pods ready and empty."""
+    blueprint = assemble(scenario)
+    blueprint.network.pods[:, [POD_READY, POD_LISTED]] = 1.0
+    blueprint.network.pods[:, POD_OOM_LEVEL] = np.inf
+    return blueprint
+
+
 def test_rates_of_change_have_no_memory() -> None:
     """Seeds 647 and 757: the load that answers depend on was that of the last evaluation, at whatever state."""
-    blueprint = assemble(world(**ORDERS))
+    blueprint = all_ready(world(**ORDERS))
+    n_pods = len(blueprint.network.pods)
     state, other = blueprint.state.copy(), blueprint.state.copy()
-    other[: len(blueprint.network.pods)] = 10.0
+    state[:n_pods], other[:n_pods] = 5.0, 1.0
     rates = np.zeros((3, state.size))
     for rate, at_state in zip(rates, (state, other, state), strict=True):
         derivative(0.0, 0.0, at_state, rate, np.zeros(state.size), blueprint.network)
@@ -155,7 +167,7 @@ def test_an_empty_pod_buries_nobody() -> None:
 
     A load of one request in 1e300 years made the difference between nobody and everybody in time.
     """
-    blueprint = assemble(world(services={"web": service(0.1, order="lifo")}))
+    blueprint = all_ready(world(services={"web": service(0.1, order="lifo")}))
     state, rate, net = blueprint.state, np.zeros(blueprint.state.size), blueprint.network
     for load_per_s in (0.0, 1e-310, 1e-9, 5.0):
         state[blueprint.layout.load] = load_per_s
