@@ -225,7 +225,7 @@ def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
             if gives_up:
                 leave_late(i, waiting, slots, algebra, net)
             if pools[i, POOL_ORDER] != FIFO:
-                newest_first(i, waiting, slots, algebra, net)
+                newest_first(i, waiting, slots, state[counts[AT_LOAD] + i], algebra, net)
             done += alike * algebra[ALG_DONE]
             rejected += alike * weight * algebra[ALG_BLOCKED]
         pool_algebra[i, OUT_DONE] = done

@@ -77,14 +77,14 @@ def assemble(scenario: Scenario) -> Blueprint:
         n_regions=n_regions,
         n_stages=n_stages,
         throttles=_throttles(scenario),
+        newest_first=any(service.order != "fifo" for service in scenario.services.values()),
     )
     counts = np.zeros(N_COUNTS, dtype=np.int64)
     counts[[N_PODS, N_POOLS, N_EDGES, N_GROUPS]] = n_pods, n_pools, len(names.edges), n_groups
     counts[[N_REGIONS, N_STAGES, HAS_PROVIDER]] = n_regions, n_stages, int(provider)
     counts[[AT_HOLD, AT_QUALITY, AT_BREAKER]] = layout.hold, layout.quality, layout.breaker
     counts[[AT_ORBIT, AT_SHARE, AT_TOTALS]] = layout.orbit, layout.share, layout.totals
-    counts[AT_THROTTLE] = layout.throttle
-    counts[N_PASSES] = 1 if all(s.order == "fifo" for s in scenario.services.values()) else 2
+    counts[[AT_THROTTLE, AT_LOAD]] = layout.throttle, layout.load
     counts[OOM_BY_MEAN] = int(scenario.model.oom == "mean")
     curves = [demand_curve(p, scenario.start, scenario.horizon) for p in populations]
     pods, tables = _pods(scenario, names)

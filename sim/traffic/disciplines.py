@@ -12,8 +12,9 @@ from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 
-_BISECTIONS = 32
-_CUT_BISECTIONS = 16  # slots are held shorter the more is cut, and the more is cut the longer they are held
+_ROOT_TRIES = 40
+_ROOT_ACCURACY = 1e-12  # relative; coarser roots are stairs, on which crossings are located in vain
+_LEAST_UTILISATION = 1e-9  # the laws hold down to an idle pod: without them it would chatter where they end
 
 
 @compiled(floats(3)(F8, F8, F8, I8))
@@ -67,14 +68,60 @@ def late_in_time(waits: float, growth: float, slot_rate: float, limit_s: float, 
 def late_growth(waiting: float, waits: float, slot_rate: float, limit_s: float, cancels: int) -> float:
     """Growth of the law at which arrivals of growth + slot_rate per second keep so many waiting."""
     low, high = -slot_rate, 2.0 * waiting / (waits * limit_s) + 10.0 / limit_s
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        _, _, queued_s = late_law(middle, slot_rate, limit_s, cancels)
-        if (middle + slot_rate) * waits * queued_s < waiting:
-            low = middle
+    _, _, queued_s = late_law(high, slot_rate, limit_s, cancels)
+    low_value, high_value, growth, side = -waiting, (high + slot_rate) * waits * queued_s - waiting, low, 0
+    for _ in range(_ROOT_TRIES):
+        if low_value >= 0.0 or high_value <= 0.0 or high - low <= _ROOT_ACCURACY * (slot_rate + 1.0 / limit_s):
+            break
+        growth = low - low_value * (high - low) / (high_value - low_value)
+        _, _, queued_s = late_law(growth, slot_rate, limit_s, cancels)
+        value = (growth + slot_rate) * waits * queued_s - waiting
+        if abs(value) <= _ROOT_ACCURACY * waiting:
+            break
+        if value < 0.0:
+            low, low_value = growth, value
+            high_value *= 0.5 if side < 0 else 1.0  # Illinois
+            side = -1
         else:
-            high = middle
-    return 0.5 * (low + high)
+            high, high_value = growth, value
+            low_value *= 0.5 if side > 0 else 1.0
+            side = 1
+    return growth
+
+
+@compiled(F8(F8, F8, F8, F8, F8, F8))
+def cut_excess(held_s: float, hold_s: float, waiting: float, waits: float, slots: float, limit_s: float) -> float:
+    """How much longer than `held_s` those who cancel hold a slot, relative to `hold_s`."""
+    growth = late_growth(waiting, waits, slots / held_s, limit_s, 1)
+    _, late, _ = late_law(growth, slots / held_s, limit_s, 1)
+    served = max(1.0 - waits * late, 1e-9)
+    in_time = late_in_time(waits, growth, slots / held_s, limit_s, hold_s, limit_s)
+    return float(in_time - held_s * served / hold_s)
+
+
+@compiled(F8(F8, F8, F8, F8, F8))
+def cut_hold_s(hold_s: float, waiting: float, waits: float, slots: float, limit_s: float) -> float:
+    """Time for which a slot is held when callers cancel: shorter the more is cut, and more is cut the longer it is."""
+    low, high = math.log(1e-3 * min(hold_s, limit_s)), math.log(hold_s)
+    low_value = cut_excess(math.exp(low), hold_s, waiting, waits, slots, limit_s)
+    high_value = cut_excess(hold_s, hold_s, waiting, waits, slots, limit_s)
+    middle, side = low if low_value <= 0.0 else high, 0
+    for _ in range(_ROOT_TRIES):
+        if low_value <= 0.0 or high_value >= 0.0 or high - low <= _ROOT_ACCURACY:
+            break
+        middle = low - low_value * (high - low) / (high_value - low_value)
+        value = cut_excess(math.exp(middle), hold_s, waiting, waits, slots, limit_s)
+        if abs(value) <= _ROOT_ACCURACY:
+            break
+        if value > 0.0:
+            low, low_value = middle, value
+            high_value *= 0.5 if side < 0 else 1.0
+            side = -1
+        else:
+            high, high_value = middle, value
+            low_value *= 0.5 if side > 0 else 1.0
+            side = 1
+    return math.exp(middle)
 
 
 @compiled(NOTHING(I8, F8, F8, F1, NETWORK))
@@ -82,22 +129,11 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     """Requests of pool `i` whose caller has given up leave without work: when their turn comes or (cancels) at once."""
     cancels = int(net.pools[i, POOL_CANCELS])
     limit_s = net.pools[i, POOL_TIMEOUT_S] if cancels != 0 else net.pools[i, POOL_DEADLINE_S]
-    hold_s, utilisation = algebra[ALG_SLOT_S], algebra[ALG_BUSY] / slots
-    if utilisation < 1e-9 or (algebra[ALG_WAIT_S] < 1e-3 * limit_s and (cancels == 0 or hold_s < 0.05 * limit_s)):
+    hold_s, utilisation = algebra[ALG_SLOT_S], max(algebra[ALG_BUSY] / slots, _LEAST_UTILISATION)
+    if algebra[ALG_WAIT_S] < 1e-3 * limit_s and (cancels == 0 or hold_s < 0.05 * limit_s):
         return
     waits = min(max(waiting * (1.0 - utilisation) / utilisation, -math.expm1(-waiting / slots), 1e-9), 1.0)
-    held_s = hold_s
-    if cancels != 0:
-        low, high = math.log(1e-3 * hold_s), math.log(hold_s)
-        for _ in range(_CUT_BISECTIONS):
-            held_s = math.exp(0.5 * (low + high))
-            growth = late_growth(waiting, waits, slots / held_s, limit_s, cancels)
-            _, late, _ = late_law(growth, slots / held_s, limit_s, cancels)
-            served = max(1.0 - waits * late, 1e-9)
-            if hold_s * late_in_time(waits, growth, slots / held_s, limit_s, hold_s, limit_s) > held_s * served:
-                low = math.log(held_s)
-            else:
-                high = math.log(held_s)
+    held_s = cut_hold_s(hold_s, waiting, waits, slots, limit_s) if cancels != 0 else hold_s
     growth = late_growth(waiting, waits, slots / held_s, limit_s, cancels)
     _, late, queued_s = late_law(growth, slots / held_s, limit_s, cancels)
     slot_rate = slots / held_s
@@ -114,28 +150,31 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     algebra[ALG_WAIT_S] = waits * queued_s
 
 
-@compiled(NOTHING(I8, F8, F8, F1, NETWORK))
-def newest_first(i: int, waiting: float, slots: float, algebra: Floats, net: Network) -> None:
+@compiled(NOTHING(I8, F8, F8, F8, F1, NETWORK))
+def newest_first(i: int, waiting: float, slots: float, load: float, algebra: Floats, net: Network) -> None:
     """Share of the requests let in that are served newest first, and their wait; the rest of the old are buried.
 
     A request waits until everybody who came after it has been served: a busy period of M/M/1 at the rate of all slots.
-    Above capacity only as many return from theirs as there are completions per arrival.
+    Above capacity only as many return from theirs as there are completions per arrival. `load`: arrivals per second at
+    the pool.
     """
     pools = net.pools
     newest = 1.0
     if pools[i, POOL_ORDER] == ADAPTIVE:
         newest = min(max(2.0 * algebra[ALG_WAIT_S] / pools[i, POOL_ADAPTIVE_S] - 1.0, 0.0), 1.0)
-    utilisation = algebra[ALG_BUSY] / slots
-    if newest == 0.0 or utilisation < 1e-9:
+    utilisation = max(algebra[ALG_BUSY] / slots, _LEAST_UTILISATION)
+    if newest == 0.0:
         return
     per_s = slots / algebra[ALG_SLOT_S]
-    arriving = net.pool_algebra[i, OUT_OFFERED] * algebra[ALG_WEIGHT]
+    arriving = load * algebra[ALG_WEIGHT]
     let_in = arriving * (1.0 - algebra[ALG_BLOCKED])
     slower, faster = min(arriving, per_s), max(arriving, per_s)
     mean_s = 1.0 / max(faster - slower, 1e-6 * faster)
     algebra[ALG_LAW], algebra[ALG_LAW_SHARE] = LAW_NEWEST, newest
     algebra[ALG_LAW_WAITS] = min(max(waiting * (1.0 - utilisation) / utilisation, -math.expm1(-waiting / slots)), 1.0)
-    algebra[ALG_LAW_GROWTH] = min(1.0, algebra[ALG_DONE] / let_in) if let_in > 0.0 else 1.0
+    # Only those who wait are buried: an empty pod completes none yet, and everybody gets a slot at once.
+    buried = 1.0 - min(1.0, algebra[ALG_DONE] / let_in) if let_in > 0.0 else 0.0
+    algebra[ALG_LAW_GROWTH] = 1.0 - algebra[ALG_LAW_WAITS] * buried
     algebra[ALG_LAW_RATE], algebra[ALG_LAW_LIMIT_S] = mean_s / (2.0 * faster * mean_s - 1.0), mean_s
 
 

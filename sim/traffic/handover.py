@@ -267,7 +267,7 @@ def _start_averages(plane: Plane, crowd: Crowd) -> None:
 def _throttles(plane: Plane) -> tuple[Floats, Floats]:
     """Views of the requests wanted and accepted of each edge and of each group, (n, 2); empty if nobody throttles."""
     layout, n_edges = plane.layout, len(plane.net.edges)
-    both = plane.state[layout.throttle : layout.orbit].reshape(-1, 2)
+    both = plane.state[layout.throttle : layout.load].reshape(-1, 2)
     return both[:n_edges], both[n_edges:]
 
 
@@ -289,6 +289,7 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
         derivative(now_s, now_s, state, rate, slope, net)
         state[layout.hold : layout.quality] = np.maximum(net.pool_algebra[:, OUT_HOLD_TARGET_S], 1e-6)
         state[layout.quality : layout.breaker] = net.pool_algebra[:, OUT_QUALITY_TARGET]
+        state[layout.load : layout.orbit] = net.pool_algebra[: layout.orbit - layout.load, OUT_OFFERED]
     derivative(now_s, now_s, state, rate, slope, net)
     n_stages = int(net.counts[N_STAGES])
     for row in crowd.clients[crowd.clients[:, CLIENT_ATTEMPT] > 0]:

@@ -115,22 +115,31 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
 
 @compiled(F8(I8, F8, F1, F2, NETWORK))
 def filled(k: int, step_s: float, state: Floats, work: Floats, net: Network) -> float:
-    """Requests inside (or their variance) after a step whose first guess fills the pod; -1 if it does not.
+    """Requests inside (their variance, or those booked) after a step that fills the pod; -1 if it does not.
 
     Rejection sets in so steeply below the last place that the slope at the start says nothing of it: a correction with
     it throws an overloaded pod back as far as it came, step for step. The secant between both ends does not.
     """
     n_pods = net.counts[N_PODS]
-    p = k if k < n_pods else k - n_pods
-    rate, guess, guess_rate, guess_slope = work[0], work[2], work[3], work[4]
-    if k >= 2 * n_pods or rate[p] <= 0.0 or guess_rate[p] >= 0.0:
+    if k >= 3 * n_pods:
         return -1.0
-    if guess[p] < net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM] or guess[p] <= state[p]:
+    p = k % n_pods
+    rate, slope, guess, guess_rate, guess_slope = work[0], work[1], work[2], work[3], work[4]
+    if rate[p] <= 0.0 or guess_rate[p] >= 0.0 or guess[p] <= state[p]:
         return -1.0
-    slope = (guess_rate[p] - rate[p]) / (guess[p] - state[p]) if k == p else guess_slope[k]
-    begin = rate[p] if k == p else guess_rate[k] - slope * (guess[k] - state[k])
-    after: float = state[k] + step_s * (1.0 if slope == 0.0 else phi1(step_s * slope)) * begin
-    return max(after, 0.0)
+    secant = (guess_rate[p] - rate[p]) / (guess[p] - state[p])
+    full = guess[p] >= net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]
+    if not full and (step_s * secant > -1.0 or secant > 2.0 * slope[p]):
+        return -1.0
+    moved = step_s * phi1(step_s * secant) * rate[p]
+    if k == p:
+        return float(state[p] + moved)
+    # The pod comes to rest on the way to the guess: what happens there is between what happens at both ends.
+    part = moved / (guess[p] - state[p])
+    guess_begin = guess_rate[k] - guess_slope[k] * (guess[k] - state[k])
+    begin = rate[k] + part * (guess_begin - rate[k])
+    after = state[k] + step_s * phi1(step_s * (slope[k] + part * (guess_slope[k] - slope[k]))) * begin
+    return float(max(after, 0.0))
 
 
 @compiled(F8(F8, F8, F1, F2, F8, NETWORK))

@@ -215,7 +215,7 @@ AT_BREAKER: Final = 11
 AT_ORBIT: Final = 12
 AT_SHARE: Final = 13
 AT_TOTALS: Final = 14
-N_PASSES: Final = 15  # evaluations of the answers and the load by each other: 2 if an answer depends on the load now
+AT_LOAD: Final = 15
 AT_THROTTLE: Final = 16
 N_MOVING: Final = 17  # states that the integrator moves: the first entries of `moving`
 N_COUNTS: Final = 18
@@ -255,6 +255,8 @@ class StateLayout(NamedTuple):
     breaker: int
     throttle: int
     """Requests wanted and accepts of each edge, then of each group, if anybody throttles."""
+    load: int
+    """Arrivals per second at each pool, averaged over a holding time, if any answer depends on them."""
     orbit: int
     share: int
     totals: int
@@ -262,13 +264,22 @@ class StateLayout(NamedTuple):
 
 
 def state_layout(
-    *, n_pods: int, n_pools: int, n_edges: int, n_groups: int, n_regions: int, n_stages: int, throttles: bool = False
+    *,
+    n_pods: int,
+    n_pools: int,
+    n_edges: int,
+    n_groups: int,
+    n_regions: int,
+    n_stages: int,
+    throttles: bool = False,
+    newest_first: bool = False,
 ) -> StateLayout:
     """Offsets for the given counts."""
     hold = 4 * n_pods
     breaker = hold + 2 * n_pools
     throttle = breaker + n_edges
-    orbit = throttle + (2 * (n_edges + n_groups) if throttles else 0)
+    load = throttle + (2 * (n_edges + n_groups) if throttles else 0)
+    orbit = load + (n_pools if newest_first else 0)
     share = orbit + n_groups * n_stages
     totals = share + n_groups * n_regions
     return StateLayout(
@@ -280,6 +291,7 @@ def state_layout(
         quality=hold + n_pools,
         breaker=breaker,
         throttle=throttle,
+        load=load,
         orbit=orbit,
         share=share,
         totals=totals,

@@ -280,13 +280,12 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
     """
     pools, counts, pool_algebra = net.pools, net.counts, net.pool_algebra
     hold0, quality0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_TOTALS]
-    for _ in range(counts[N_PASSES]):
-        pods_algebra(now_s, state, net)
-        calls_flow(state, rate, slope, net)
-        for p in range(counts[N_PODS]):
-            net.pod_algebra[p, ALG_BOOKED] = 0.0
-        for g in range(counts[N_GROUPS]):
-            group_flow(demand_s, g, state, rate, slope, net)
+    pods_algebra(now_s, state, net)
+    calls_flow(state, rate, slope, net)
+    for p in range(counts[N_PODS]):
+        net.pod_algebra[p, ALG_BOOKED] = 0.0
+    for g in range(counts[N_GROUPS]):
+        group_flow(demand_s, g, state, rate, slope, net)
     pods_rate(now_s, state, rate, slope, net)
     for i in range(counts[N_POOLS]):
         relax = 1.0 / max(state[hold0 + i], 1e-3)
@@ -294,6 +293,13 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
         rate[quality0 + i] = (pool_algebra[i, OUT_QUALITY_TARGET] - state[quality0 + i]) * relax
         slope[hold0 + i] = -relax
         slope[quality0 + i] = -relax
+        # Answers that depend on the load and a load that depends on the answers (calls are tried again) have two
+        # solutions at times: which of them holds is a matter of the past, and so the load is a state of its own.
+        if counts[AT_LOAD] < counts[AT_ORBIT]:
+            k = counts[AT_LOAD] + i
+            # No call is tried again sooner or later than that: after an answer, or when its patience is at its end.
+            relax = max(relax, 1.0 / max(pools[i, POOL_TIMEOUT_S], 1e-3)) if pools[i, POOL_ORDER] != FIFO else 0.0
+            rate[k], slope[k] = (pool_algebra[i, OUT_OFFERED] - state[k]) * relax, -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
             ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net.pods, pools, net.pod_algebra)
             pool_algebra[i, OUT_SERVED] = ok * state[quality0 + i]

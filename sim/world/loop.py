@@ -12,6 +12,8 @@ from sim.world.log import Kind
 
 _CROSSINGS_AT_ONCE = 10_000
 """More crossings than this without time passing are a fault of the model (Zeno), not of the system."""
+_NO_TIME_S = 1e-6
+"""Crossings that come closer to the first of them pass no time: some chatter from one double to the next."""
 
 
 def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int, int], str]) -> None:
@@ -34,7 +36,7 @@ def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int
         If crossings repeat without time passing.
     """
     traffic, env = context.traffic, context.env
-    crossings, last_s = 0, -1.0
+    crossings, since_s = 0, -1.0
     while True:
         next_s = min(env.peek(), end_s)
         code, index = traffic.advance(next_s)
@@ -43,8 +45,9 @@ def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int
                 return
             env.step()
             continue
-        crossings = crossings + 1 if traffic.now_s == last_s else 0
-        last_s = traffic.now_s
+        crossings += 1
+        if traffic.now_s > since_s + _NO_TIME_S:
+            crossings, since_s = 0, traffic.now_s
         if crossings > _CROSSINGS_AT_ONCE:
             raise RunError(stuck(code, index))
         if code == OOM:

@@ -10,11 +10,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_scenarios import run_checked
+from random_scenarios import random_scenario, run_checked
 from worlds import RESTART, at, fault, service, users, world
 
+from sim.errors import RunError
 from sim.scenario.schema import Call, Effect, Failover, Model, Operations, Provider, Scenario, ScriptedStep
-from sim.traffic.layout import TOTAL_ATTEMPTS, TOTAL_FAILED, TOTAL_GOOD, TOTAL_OFFERED
+from sim.traffic.assemble import Blueprint, assemble
+from sim.traffic.disciplines import cut_hold_s
+from sim.traffic.layout import (
+    CLOCK_NOW,
+    FLOW_SUCCESS,
+    GUARD,
+    GUARD_SERVED,
+    POD_LISTED,
+    POD_OOM_LEVEL,
+    POD_READY,
+    TOTAL_ATTEMPTS,
+    TOTAL_FAILED,
+    TOTAL_GOOD,
+    TOTAL_OFFERED,
+)
+from sim.traffic.rates import derivative
 from sim.world.trial import Trial
 
 ALWAYS = Model(noise="always")
@@ -88,6 +104,92 @@ def test_a_pod_that_meets_a_thousand_times_its_capacity_takes_no_short_steps(ord
         model=Model(noise="never", tolerance=100.0),
     )
     assert trial.traffic.n_steps < 5_000
+
+
+ORDERS: dict[str, Any] = {
+    "services": {
+        "web": service(0.005, slots=500, calls={"db": Call(timeout=0.02, attempts=20, calls=3.0)}),
+        "db": service(0.0015, slots=2, queue=20, order="lifo"),
+    },
+    "place": {"home": {"web": 2, "db": 2}},
+    "populations": {"staff": users(500.0)},
+}
+
+
+def all_ready(scenario: Scenario) -> Blueprint:
+    """Its arrays, with all pods ready and empty."""
+    blueprint = assemble(scenario)
+    blueprint.network.pods[:, [POD_READY, POD_LISTED]] = 1.0
+    blueprint.network.pods[:, POD_OOM_LEVEL] = np.inf
+    return blueprint
+
+
+def test_rates_of_change_have_no_memory() -> None:
+    """Seeds 647 and 757: the load that answers depend on was that of the last evaluation, at whatever state."""
+    blueprint = all_ready(world(**ORDERS))
+    n_pods = len(blueprint.network.pods)
+    state, other = blueprint.state.copy(), blueprint.state.copy()
+    state[:n_pods], other[:n_pods] = 5.0, 1.0
+    rates = np.zeros((3, state.size))
+    for rate, at_state in zip(rates, (state, other, state), strict=True):
+        derivative(0.0, 0.0, at_state, rate, np.zeros(state.size), blueprint.network)
+    np.testing.assert_array_equal(rates[0], rates[2])
+
+
+@pytest.mark.parametrize(
+    ("number", "n_steps_max"),
+    [
+        # Calls that are tried again load the callee by its own answers: two solutions, and each step went to the other.
+        # A guard fell below its level with the one and rose above it with the other, for ever.
+        (647, 10_000),
+        (757, 10_000),
+        # A thousandth of a place decides how many are rejected: requests, and those booked, were thrown to and fro.
+        (798, 1_000),
+        # An empty pod that completes none yet buried all that came, if any did.
+        (1387, 10_000),
+        # Completions of callers that cancel jumped where an idle pod had a billionth of a slot busy; it stayed there.
+        (1487, 1_000),
+    ],
+)
+def test_seeds_that_took_minutes_take_few_steps(number: int, n_steps_max: int) -> None:
+    assert run_checked(random_scenario(number)).traffic.n_steps < n_steps_max
+
+
+def test_an_empty_pod_buries_nobody() -> None:
+    """Seed 1387: newest first, of those let in no more return than are completed, which are none at first.
+
+    A load of one request in 1e300 years made the difference between nobody and everybody in time.
+    """
+    blueprint = all_ready(world(services={"web": service(0.1, order="lifo")}))
+    state, rate, net = blueprint.state, np.zeros(blueprint.state.size), blueprint.network
+    for load_per_s in (0.0, 1e-310, 1e-9, 5.0):
+        state[blueprint.layout.load] = load_per_s
+        derivative(0.0, 0.0, state, rate, np.zeros(state.size), net)
+        assert net.group_algebra[0, FLOW_SUCCESS] == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("between_s", [0.0, 1e-12])
+def test_a_guard_that_chatters_is_an_error_with_its_name(between_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 1487 went from one double to the next with each crossing: time passed, if hardly any, and nobody noticed."""
+    trial = Trial(world(), "chatters", 0)
+    traffic = trial.traffic
+    guard = next(q for q in range(100) if traffic.guard_of(q)[0] == GUARD_SERVED)
+
+    def crossed(_: float) -> tuple[int, int]:
+        traffic._clock[CLOCK_NOW] += between_s
+        return GUARD, guard
+
+    monkeypatch.setattr(traffic, "advance", crossed)
+    with pytest.raises(RunError, match="the served share of home/web changes state without time passing"):
+        trial.run()
+
+
+def test_the_holding_time_of_those_who_cancel_has_no_stairs() -> None:
+    """Seed 1084: it was found by 16 bisections, and what depends on it could not be located to more than 1e-4."""
+    holds_s = [cut_hold_s(2.0, 10.0 + k * 1e-7, 0.9, 8.0, 1.5) for k in range(20)]
+    rises_s = np.diff(holds_s)
+    np.testing.assert_allclose(rises_s, rises_s.mean(), rtol=1e-2)
+    assert rises_s.mean() != 0.0
 
 
 def test_a_handover_where_no_user_comes_has_a_finite_deadline() -> None:
