@@ -42,7 +42,7 @@ def check_operations(scenario: Scenario) -> Iterator[Finding]:
         return
     allowed = 1.0 - scenario.objectives.availability.target
     for name, alert in operations.detection.burn_rate.items():
-        if alert.burn * allowed > 1.0:
+        if alert.burn * allowed >= 1.0 - 1e-9:
             message = (
                 f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed)} burns "
                 f"{1.0 / allowed:.4g} times too fast: this alert never pages"

@@ -57,7 +57,8 @@ class Blueprint:
 
 
 @lru_cache(maxsize=64)
-def _table(slots: int, queue: int, work_spread: float, stationary: bool) -> Floats:
+def pod_table(slots: int, queue: int, work_spread: float, stationary: bool) -> Floats:
+    """Queue table of a pod (`tables.queue_table`); far above a thousand slots the fluid one is as good."""
     return queue_table(slots, queue, stationary=stationary and slots <= _STATIONARY_SLOTS_MAX, work_spread=work_spread)
 
 
@@ -180,7 +181,7 @@ def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
             pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = p, 1.0
             p += 1
     stationary = scenario.model.queues == "stationary"
-    return pods, np.array([_table(*key, stationary) for key in tables])
+    return pods, np.array([pod_table(*key, stationary) for key in tables])
 
 
 def _pools(scenario: Scenario, names: Names) -> Floats:

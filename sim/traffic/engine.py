@@ -304,10 +304,15 @@ class Traffic:
     @action
     def set_tables(self, pods: range, table: Floats) -> None:
         """Other slots and queue bound for these pods (load shedding by hand)."""
-        self.net = self.net._replace(tables=np.concatenate([self.net.tables, table[None]]))
+        number = next((k for k, known in enumerate(self.net.tables) if np.array_equal(known, table)), None)
+        if number is None:
+            number = len(self.net.tables)
+            self.net = self.net._replace(tables=np.concatenate([self.net.tables, table[None]]))
+        if (self.net.pods[pods, POD_TABLE] == number).all():
+            return
         room = float(table[TABLE_HEAD, HEAD_ROOM])
         for p in pods:
-            self.net.pods[p, POD_TABLE] = len(self.net.tables) - 1
+            self.net.pods[p, POD_TABLE] = number
             if self._requests is None and self.state[p] > room:
                 lose(self._plane(), p, 1.0 - room / self.state[p])
         if self._requests is not None:

@@ -1,14 +1,11 @@
 """What the steps of a runbook do to the system. Who takes them, and when, is in `operations`."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from sim.laws import law_of
 from sim.scenario.schema import Step
-from sim.traffic.assemble import pod_bounds
-from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS, POD_TABLE, Floats
-from sim.traffic.tables import queue_table
+from sim.traffic.assemble import pod_bounds, pod_table
+from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller
 from sim.world.faults import Faults
@@ -21,8 +18,8 @@ from sim.world.standby import Standby
 class Actions:
     """Steps that people take.
 
-    Every action is a SimPy process that ends when the step is done; `undo` holds what is taken back when the
-    incident is closed (load shedding, disabled retries).
+    Every action is a SimPy process that ends when the step is done. Load shedding and disabled retries are for the time
+    of an incident only, and last until the last incident that asked for them is closed.
     """
 
     def __init__(
@@ -33,11 +30,15 @@ class Actions:
         self._faults = faults
         self._controllers = controllers
         self._standby = standby
-        self._n_provisioned = 0
-        self.undo: list[Callable[[], None]] = []
+        self._n_provisioned: dict[str, int] = {}
+        self._shedding: dict[int, set[str]] = {}
+        """Incidents that shed the load of a pool."""
+        self._without_retries: set[str] = set()
+        """Incidents that disabled retries."""
+        self._attempts = np.zeros(0)
 
-    def perform(self, name: str, step: Step, regions: list[str]) -> Steps:
-        """Take one step in some regions; `takes` is over already."""
+    def perform(self, name: str, step: Step, regions: list[str], incident: str) -> Steps:
+        """Take one step in some regions, for the incident of one of them; `takes` is over already."""
         action = step.action or name
         services = [step.service] if step.service is not None else self.sick_services(regions)
         if action == "restart" or (action == "rollback" and step.roll is not None):
@@ -49,9 +50,9 @@ class Actions:
         elif action == "failover":
             self._fail_over(regions, step.to)
         elif action == "shed":
-            self._shed(services, regions, step.in_flight or 1)
+            self._shed(services, regions, step.in_flight or 1, incident)
         elif action == "disable_retries":
-            self._disable_retries()
+            self._disable_retries(incident)
         self._faults.fix(step.helps_against, f"ended by {name}")
 
     def sick_services(self, regions: list[str]) -> list[str]:
@@ -73,11 +74,18 @@ class Actions:
             return list(dict.fromkeys(roots))
         return list(dict.fromkeys(p.journey for p in self._context.scenario.populations.values()))
 
-    def close_incident(self) -> None:
-        """Take back what was only meant for the time of the incident."""
-        for action in reversed(self.undo):  # the last one remembers what the one before it had done
-            action()
-        self.undo.clear()
+    def close_incident(self, incident: str) -> None:
+        """Take back what was only meant for the time of incidents, if no other one still needs it."""
+        for pool, incidents in list(self._shedding.items()):
+            incidents.discard(incident)
+            if not incidents:
+                del self._shedding[pool]
+                self._bound(pool, self._fleet.services[pool].shed_above)
+        if self._without_retries:
+            self._without_retries.discard(incident)
+            if not self._without_retries:
+                groups = self._context.traffic.net.groups[:, GROUP_ATTEMPTS].copy()
+                self._context.traffic.set_attempts(self._attempts, groups)
 
     # -- actions --------------------------------------------------------------------------------------
 
@@ -119,8 +127,8 @@ class Actions:
             return
         spec = self._context.scenario.regions[region].nodes.provision
         assert spec is not None
-        self._n_provisioned += 1
-        yield self._context.env.timeout(self._context.draw(law_of(spec), region, "provision", self._n_provisioned))
+        number = self._n_provisioned[region] = self._n_provisioned.get(region, 0) + 1
+        yield self._context.env.timeout(self._context.draw(law_of(spec), region, "provision", number))
         if topology.may_add_node(region):
             node = topology.add_node(region)
             self._faults.keep_down(node)
@@ -148,29 +156,21 @@ class Actions:
             for region in regions:
                 controller.switch_by_hand(region, to)
 
-    def _shed(self, services: list[str], regions: list[str], in_flight: int) -> None:
-        context, traffic = self._context, self._context.traffic
+    def _shed(self, services: list[str], regions: list[str], in_flight: int, incident: str) -> None:
         for pool in self._pools(services, regions):
-            rows = traffic.pods_of[pool]
-            service = self._fleet.services[pool]
-            before = traffic.net.tables[int(traffic.net.pods[rows.start, POD_TABLE])].copy()  # all pods have the same
-            slots, queue = pod_bounds(service, traffic.names.placed[pool], float(in_flight))
-            stationary = context.scenario.model.queues == "stationary"
-            table = queue_table(slots, queue, stationary=stationary, work_spread=service.work_spread)
-            traffic.set_tables(rows, table)
+            self._bound(pool, float(in_flight))
+            self._shedding.setdefault(pool, set()).add(incident)
 
-            def restore(rows: range = rows, before: Floats = before) -> None:
-                # By the action, so that journals hear of it, waiting requests get the slots and nothing stays settled.
-                traffic.set_tables(rows, before)
+    def _bound(self, pool: int, in_flight: float | None) -> None:
+        """Shed load of a pool above so many requests inside; None: as its service says."""
+        traffic, service = self._context.traffic, self._fleet.services[pool]
+        slots, queue = pod_bounds(service, traffic.names.placed[pool], in_flight)
+        stationary = self._context.scenario.model.queues == "stationary"
+        traffic.set_tables(traffic.pods_of[pool], pod_table(slots, queue, service.work_spread, stationary))
 
-            self.undo.append(restore)
-
-    def _disable_retries(self) -> None:
+    def _disable_retries(self, incident: str) -> None:
         net = self._context.traffic.net
-        edges, groups = net.edges[:, EDGE_ATTEMPTS].copy(), net.groups[:, GROUP_ATTEMPTS].copy()
-        self._context.traffic.set_attempts(np.minimum(edges, 1.0), groups)
-
-        def restore() -> None:
-            self._context.traffic.set_attempts(edges, groups)
-
-        self.undo.append(restore)
+        if not self._without_retries:
+            self._attempts = net.edges[:, EDGE_ATTEMPTS].copy()
+        self._without_retries.add(incident)
+        self._context.traffic.set_attempts(np.minimum(self._attempts, 1.0), net.groups[:, GROUP_ATTEMPTS].copy())

@@ -39,11 +39,12 @@ class BurnAlert:
         self._context, self._group, self._spec, self._page = context, group, spec, page
         self._demand = Cumulative(context.traffic.net.curves[group])
         self._at_s, self._offered, self._bad = [0.0], [0.0], [0.0]
-        self._below = self._firing = self._looking = False
+        self.firing = self._below = self._looking = False
+        """`firing`: errors take up too much of both windows."""
         self._above_since_s = 0.0
         self.threshold = spec.burn * (1.0 - context.scenario.objectives.availability.target)
         """Share of errors that pages."""
-        if self.threshold <= 1.0:
+        if self.threshold < 1.0 - _ROUNDING:
             context.watch(GUARD_SUCCESS, group, 1.0 - self.threshold, self._success_changes)
 
     def _success_changes(self, below: bool) -> None:
@@ -63,8 +64,8 @@ class BurnAlert:
         self._note()
         mean = min(self._error_share(self._spec.over), self._error_share(self._spec.short_s))
         fires = mean >= self.threshold * (1.0 - _ROUNDING)
-        begins = fires and not self._firing
-        self._firing = fires
+        begins = fires and not self.firing
+        self.firing = fires
         # Once errors are few again, the short window can reach the threshold only while it still holds many.
         if self._below or fires or self._context.now_s - self._above_since_s < self._spec.short_s:
             self._later()

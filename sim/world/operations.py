@@ -5,6 +5,7 @@ time, further ones wait. With a script, steps happen at stated times and nobody 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import simpy
 
@@ -48,7 +49,10 @@ class OnCall:
         self._actions = actions
         self._crew = simpy.Resource(context.env, capacity=operations.crew)
         self._open: set[str] = set()
-        self._n_incidents = 0
+        # Draws are numbered by what they are for: what happens elsewhere must not shift them.
+        self._n_incidents: dict[str, int] = {}
+        self._n_taken: dict[tuple[str, str], int] = {}
+        self._alerts: list[tuple[str, BurnAlert]] = []
         self._watched: list[Watched] = []
         names = context.traffic.names
         for group, controller in enumerate(controllers):
@@ -71,12 +75,9 @@ class OnCall:
                 lambda below, w=watched: self._success_changes(w, below),  # type: ignore[misc]
             )
             for name, alert in operations.detection.burn_rate.items():
-                BurnAlert(
-                    context,
-                    watched.group,
-                    alert,
-                    lambda w=watched, how=f"burn rate {name}": self._detected(w.region, how, w.name),  # type: ignore[misc]
-                )
+                how = f"burn rate {name}"
+                page = partial(self._detected, watched.region, how, watched.name)
+                self._alerts.append((watched.region, BurnAlert(context, watched.group, alert, page)))
         for controller in controllers:
             controller.followers.append(self._after_failover)
 
@@ -117,8 +118,7 @@ class OnCall:
 
     def _incident(self, region: str) -> Steps:
         context, operations = self._context, self._operations
-        number = self._n_incidents
-        self._n_incidents += 1
+        number = self._n_incidents[region] = self._n_incidents.get(region, 0) + 1
         element = f"incident in {region}"
         with self._crew.request() as crew:
             yield crew
@@ -139,13 +139,15 @@ class OnCall:
                     tried.append(name)
                     yield from self._take(name, operations.runbook[name], [region], right)
                 yield context.env.timeout(max(operations.reassess, _SHORTEST_ROUND_S - (context.now_s - began_s), 0.0))
-        self._actions.close_incident()
+        self._actions.close_incident(region)
         self._open.discard(region)
         context.record(Kind.CLOSED, "", region=region)
 
     def _is_over(self, region: str) -> bool:
-        """Users of the region are well, and the region itself can serve again."""
+        """Users of the region are well, no alert fires for them, and the region itself can serve again."""
         if any(w.below for w in self._watched if w.region == region):
+            return False
+        if any(alert.firing for where, alert in self._alerts if where == region):
             return False
         return not any(controller.home_is_sick(region) for controller in self._controllers)
 
@@ -189,9 +191,9 @@ class OnCall:
         where = regions[0] if len(regions) == 1 else ""
         context.record(Kind.ACTION, name, region=where, service=step.service or "", value=value)
         if step.takes is not None:
-            index = sum(r.kind is Kind.ACTION and r.what == name for r in context.records)
-            yield context.env.timeout(self._draw(step.takes, f"step {name}", "takes", index))
-        yield from self._actions.perform(name, step, self._reach(step, regions))
+            number = self._n_taken[name, where] = self._n_taken.get((name, where), 0) + 1
+            yield context.env.timeout(self._draw(step.takes, f"step {name} in {where}", "takes", number))
+        yield from self._actions.perform(name, step, self._reach(step, regions), where)
         context.record(Kind.ACTION_DONE, name, region=where, service=step.service or "", value=value)
 
     def _reach(self, step: Step, regions: list[str]) -> list[str]:

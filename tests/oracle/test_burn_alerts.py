@@ -197,8 +197,21 @@ def test_the_first_of_several_ways_counts():
     assert len(paged_at_s(scenario.model_copy(update={"operations": Operations(detection=both)}))) == 1
 
 
-def test_an_alert_that_can_never_page_is_found():
-    good, never = BurnRate(burn=999.0, over=HOUR_S), BurnRate(burn=1001.0, over=HOUR_S)
+def test_people_stay_while_the_alert_fires():
+    """3 % errors for four hours page after half an hour; in the second hour all fails: somebody is at it already."""
+    scenario = failing((WEEK_S, 4 * HOUR_S, 0.03), (WEEK_S + HOUR_S, 2 * HOUR_S, 1.0), alert=OF_THE_BOOK["I_1h_14.4"])
+    record = run_trial(scenario.model_copy(update={"horizon": WEEK_S + 6 * HOUR_S}), "oracle", 0)
+    (paged,) = (r.at_s for r in record.records if r.kind is Kind.DETECTED)
+    (closed,) = (r.at_s for r in record.records if r.kind is Kind.CLOSED)
+    assert paged - WEEK_S == pytest.approx(0.0144 / 0.03 * HOUR_S, abs=2.0)
+    # The last errors end after four hours; within five minutes the short window is clean.
+    assert 4 * HOUR_S < closed - WEEK_S < 4 * HOUR_S + 400.0
+
+
+@pytest.mark.parametrize("burn", [1000.0, 1001.0])
+def test_an_alert_that_can_never_page_is_found(burn: float):
+    """At 1000 times the budget of 0.1 % every request is lost, and more than all cannot be."""
+    good, never = BurnRate(burn=999.0, over=HOUR_S), BurnRate(burn=burn, over=HOUR_S)
     assert findings_of(failing((0.0, 1.0, 1.0), alert=good)) == []
     (finding,) = findings_of(failing((0.0, 1.0, 1.0), alert=never))
     assert finding.severity == "warning"

@@ -10,6 +10,7 @@ from sim.scenario.load import load_experiment
 from sim.study import RunOptions, run_experiment
 from sim.study.replay import replay_trial
 from sim.study.tables import merge, rows_of, table_hash
+from sim.traffic import engine
 from sim.world.log import Kind
 from sim.world.trial import run_trial
 
@@ -57,6 +58,20 @@ def test_another_seed_is_another_run(experiment: Experiment, expected: str, tmp_
     path = tmp_path / "other.yaml"
     path.write_text(HOT.replace("seed: 7", "seed: 8"))
     assert table_hash(run_experiment(load_experiment(path), RunOptions(workers=1)).tables) != expected
+
+
+@pytest.mark.parametrize("noise", ["auto", "always"])
+def test_recording_changes_no_bit(experiment: Experiment, monkeypatch: pytest.MonkeyPatch, noise: str) -> None:
+    """Also where the trace is full again and again, which hands control back in the middle of everything."""
+    monkeypatch.setattr(engine, "_TRACE_ROWS", 7)
+    single = experiment.scenarios["single"]
+    single = single.model_copy(update={"model": single.model.model_copy(update={"noise": noise})})
+    for trial in range(N_TRIALS):
+        plain, kept = (run_trial(single, "single", trial, keep=keep) for keep in (False, True))
+        assert kept.trace is not None
+        assert len(kept.trace.at_s) > 3 * 7
+        assert kept.totals.tobytes() == plain.totals.tobytes()
+        assert [(r.at_s, r.kind, r.what) for r in kept.records] == [(r.at_s, r.kind, r.what) for r in plain.records]
 
 
 def test_one_trial_alone_is_the_same_trial(experiment: Experiment) -> None:

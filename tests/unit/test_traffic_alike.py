@@ -9,6 +9,7 @@ import pytest
 from worlds import memory, service, users, world
 
 from sim.scenario.schema import Call, Model, Scenario
+from sim.traffic import engine
 from sim.traffic.alike import join_equal, part_equal
 from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
@@ -41,9 +42,9 @@ ALMOST = tuple(1.0 + 1e-12 * k for k in range(PODS))
 """Shares that differ in the last digits: the same system, but no two pods are equal."""
 
 
-def two_tiers(shares: tuple[float, ...], *, tolerance: float = 0.1) -> Scenario:
+def two_tiers(shares: tuple[float, ...], *, tolerance: float = 0.1, order: str = "fifo") -> Scenario:
     """A web tier of six pods that calls a service of six near saturation: 6 x 8 slots of 0.2 s each."""
-    of_pods = {"load_shares": shares, "memory": memory(base=100.0, per_request=8.0, limit=200.0)}
+    of_pods = {"order": order, "load_shares": shares, "memory": memory(base=100.0, per_request=8.0, limit=200.0)}
     return world(
         services={
             "web": service(0.02, slots=24, calls={"db": Call(timeout=1.0, attempts=2)}, **of_pods),
@@ -55,9 +56,9 @@ def two_tiers(shares: tuple[float, ...], *, tolerance: float = 0.1) -> Scenario:
     )
 
 
-def started(shares: tuple[float, ...], **options: Any) -> Traffic:
+def started(shares: tuple[float, ...], *, order: str = "fifo", **options: Any) -> Traffic:
     """All pods ready, with room in memory for 12.5 requests under OOM levels of their own."""
-    spec = two_tiers(shares)
+    spec = two_tiers(shares, order=order)
     plane = Traffic(assemble(spec), tolerance=spec.model.tolerance, **options)
     for p in range(2 * PODS):
         plane.set_memory(p, limit_mib=200.0, used_mib=100.0, growth_mib_per_s=0.0)
@@ -237,10 +238,14 @@ def test_after_a_call_every_pod_has_the_algebra_of_its_own() -> None:
     assert list(plane.net.pods[:, POD_STANDS_FOR]) == [1.0] * 2 * PODS
 
 
+@pytest.mark.parametrize("order", ["fifo", "lifo", "adaptive"])
 @pytest.mark.parametrize("played", [story, lambda plane: plane.advance(5e4)])
-def test_a_trace_changes_nothing_to_the_last_bit(played: Callable[[Traffic], Any]) -> None:
+def test_a_trace_changes_nothing_to_the_last_bit(
+    played: Callable[[Traffic], Any], order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full trace interrupts the kernel at moments at which pods may have become equal: they are not joined then."""
-    bare, traced = started(EQUAL), started(EQUAL, trace_every_s=0.0)
+    monkeypatch.setattr(engine, "_TRACE_ROWS", 7)
+    bare, traced = started(EQUAL, order=order), started(EQUAL, order=order, trace_every_s=0.0)
     played(bare)
     played(traced)
     assert traced.n_steps == bare.n_steps

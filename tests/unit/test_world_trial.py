@@ -250,7 +250,7 @@ def tables_of(trial: Trial) -> Floats:
     return np.array(net.tables[net.pods[:, POD_TABLE].astype(int)])
 
 
-def test_what_was_done_for_the_incident_is_taken_back_in_reverse_order():
+def test_what_was_done_for_the_incident_is_taken_back():
     """Retries disabled and load shed twice in one incident: after it all is as before."""
     steps = {
         "calm": Step(action="disable_retries"),
@@ -295,6 +295,79 @@ def test_the_end_of_shedding_is_an_action_like_its_begin(noise: Literal["never",
     assert len(of_tables) >= 2
     assert of_tables[-1] == closed_s
     assert tables_of(trial).tolist() == tables.tolist()
+
+
+PEOPLE = (Kind.DETECTED, Kind.ACKNOWLEDGED, Kind.DIAGNOSED, Kind.ACTION, Kind.ACTION_DONE)
+
+
+def two_sick_regions(first_until_s: float, runbook: dict[str, Step], **fields: Any) -> Scenario:
+    """Errors in `home` from 100 s on, and in `spare` from 150 s until 2000 s; two people on call."""
+    return two_regions(
+        Failover(policy="none"),
+        services={"web": service(calls={"db": Call(timeout=1.0, attempts=3)}), "db": service()},
+        place={name: {"web": 2, "db": 1} for name in ("home", "spare")},
+        populations={name: users(home=name) for name in ("home", "spare")},
+        faults={
+            "here": fault("db in home", Effect(errors=1.0), at_s=100.0, until=first_until_s - 100.0),
+            "there": fault("db in spare", Effect(errors=1.0), at_s=150.0, until=1850.0),
+        },
+        operations=Operations(
+            detection=Detection(monitor=Monitor(**{"for": 60.0})), reassess=60.0, crew=2, runbook=runbook, **fields
+        ),
+    )
+
+
+def test_an_incident_that_is_closed_takes_nothing_from_another_one():
+    """Both regions disable retries and shed; home is well at 800 s, spare at 2000 s."""
+    steps = {"calm": Step(action="disable_retries"), "shed": Step(action="shed", service="web", in_flight=10)}
+    trial = Trial(two_sick_regions(800.0, steps), "test", 0)
+    normal, seen = tables_of(trial), {}
+
+    def look() -> None:
+        changed = [bool((a != b).any()) for a, b in zip(tables_of(trial), normal, strict=True)]
+        seen[trial.context.now_s] = (trial.traffic.net.edges[:, EDGE_ATTEMPTS].tolist(), changed)
+
+    for at_s in (700.0, 1500.0, 3000.0):
+        trial.context.after(at_s, look)
+    check(trial.run())
+    of_home = [p for i in (0, 1) for p in trial.traffic.pods_of[i]]
+    assert seen[700.0][0] == seen[1500.0][0] == [1.0, 1.0]
+    assert seen[3000.0] == ([3.0, 3.0], [False] * 6)
+    assert sum(seen[700.0][1]) == 4
+    assert sum(seen[1500.0][1]) == 2
+    assert not any(seen[1500.0][1][p] for p in of_home)
+
+
+def test_what_people_draw_does_not_depend_on_incidents_elsewhere():
+    """Common random numbers: the people of `spare` take as long whether `home` had an incident before or not."""
+    long = LawSpec(exponential=ExponentialLaw(mean=300.0))
+
+    def of_spare(first_until_s: float) -> list[tuple[float, str]]:
+        steps = {"restart": Step(takes=long)}
+        spec = two_sick_regions(first_until_s, steps, acknowledge=long, diagnose=long)
+        return [(r.at_s, r.kind.value) for r in run(spec).records if r.region == "spare" and r.kind in PEOPLE]
+
+    busy, quiet = of_spare(800.0), of_spare(100.001)
+    assert len(busy) > 4
+    assert [kind for _, kind in busy] == [kind for _, kind in quiet]
+    assert [t for t, _ in busy] == pytest.approx([t for t, _ in quiet], abs=0.1)
+
+
+def test_shedding_again_and_again_needs_no_more_room():
+    """An incident that does not close: people shed every minute of a day."""
+    steps = {"shed": Step(action="shed", service="web", in_flight=10)}
+    trial = Trial(
+        world(
+            faults={"bad": fault("web in home", Effect(errors=1.0), at_s=100.0)},
+            operations=Operations(detection=Detection(monitor=Monitor()), reassess=0.0, runbook=steps),
+            horizon=86_400.0,
+        ),
+        "test",
+        0,
+    )
+    record = trial.run()
+    assert count(record, Kind.ACTION) > 500
+    assert len(trial.traffic.net.tables) == 2
 
 
 def test_scaling_out_twice_adds_no_more_than_there_are_slots():
