@@ -10,6 +10,9 @@ import pytest
 from scenarios import one_pool, service, users
 
 from sim.scenario.schema import Model, PodMemory, Scenario
+from sim.traffic.assemble import assemble
+from sim.traffic.engine import Traffic
+from sim.traffic.rates import crossing_hazard
 from sim.world import Kind
 from sim.world.trial import Trial
 
@@ -76,9 +79,33 @@ def test_negative_control_another_utilisation_fails() -> None:
     assert abs(z_score(times_s, first_passage_s(0.78, 22))) > 4.0
 
 
-def test_negative_control_a_normal_tail_would_never_kill() -> None:
-    """What the hazard was before: at 0.81 and 36 the limit is 6.7 deviations from the mean, a density of 1e-10."""
-    mean, deviation = 9.0, 4.0
-    z = (36 - mean) / deviation
-    normal_per_s = 32.4 * 0.19 * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) / deviation
-    assert 1.0 / normal_per_s > 1e4 * first_passage_s(0.81, 36)
+def settled(utilisation: float, n_killed: int) -> Traffic:
+    """Mean rates of the pod in balance, under a level that nothing reaches."""
+    spec = scenario(utilisation, n_killed, "never", 1e9)
+    memory = spec.services["s"].memory
+    assert memory is not None
+    plane = Traffic(assemble(spec), tolerance=0.1)
+    plane.set_memory(0, limit_mib=memory.limit, used_mib=memory.base, growth_mib_per_s=0.0)
+    plane.set_per_request(0, memory.per_request)
+    plane.start_pod(0, oom_level=1e12)
+    plane.advance(1000.0)
+    return plane
+
+
+@pytest.mark.parametrize(("utilisation", "n_killed"), CASES)
+def test_the_hazard_is_one_over_the_mean_time(utilisation: float, n_killed: int) -> None:
+    """Without any chance, to 1 %."""
+    plane, exact_s = settled(utilisation, n_killed), first_passage_s(utilisation, n_killed)
+    begun = float(plane.state[3])
+    plane.advance(2000.0)
+    per_s = (float(plane.state[3]) - begun) / 1000.0
+    assert per_s * exact_s == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("utilisation", "n_killed"), CASES)
+def test_negative_control_the_normal_fluctuation_alone_would_hardly_kill(utilisation: float, n_killed: int) -> None:
+    """What the hazard was before, asked of the engine: the crossings of a queue that moves, with a normal tail."""
+    plane = settled(utilisation, n_killed)
+    rate = utilisation * SLOTS / WORK_S
+    normal_per_s = crossing_hazard(rate, n_killed - 0.5, 0, float(plane.state[0]), float(plane.state[1]), plane.net)
+    assert normal_per_s * first_passage_s(utilisation, n_killed) < 1e-3
