@@ -41,7 +41,7 @@ class Side:
     """Part of its base share that is (being) served here: 1 normal, 0 moved away."""
     generation: int = 0
     to: str | None = None
-    """Where people sent its load; None: where the policy sends it."""
+    """Region that its load was sent to; None: whoever is well takes its part, as the policy says."""
     stranded: bool = False
     """Sick, and there was nobody to take its load."""
     refused_s: float = -math.inf
@@ -62,6 +62,7 @@ class Controller:
         self.policy: Failover = context.scenario.failover
         base = home_shares(context.scenario, self._names, self.name)
         self.sides = [Side(region, share) for region, share in zip(self._names.regions, base, strict=True)]
+        self._targets = base
         self._tested_s = 0.0
         self._n_failovers = 0
         self._n_moves = 0
@@ -105,8 +106,8 @@ class Controller:
             for other in self.sides:
                 if other.stranded and other.below:
                     self._attempt(other)
-        if side.base == 0.0:
-            return
+            if not self.at_home:
+                self._steer()  # one more that can take its part
         generation = side.generation
         if below and self.policy.policy in ("none", "manual"):
             return
@@ -116,7 +117,7 @@ class Controller:
             first_probe_s = -(-now_s // every) * every - now_s
             delay_s = first_probe_s + (self.policy.detect.failures - 1) * every + self.policy.decide
             self._context.after(delay_s, lambda: self._confirm_sick(side, generation))
-        elif side.kept == 1.0:
+        elif side.base == 0.0 or side.kept == 1.0:
             side.sick = side.stranded = False
         else:
             self._await_failback(side)
@@ -131,8 +132,11 @@ class Controller:
         if side.generation != generation or side.sick:
             return
         side.sick = True
-        if side.kept > 0.0:
+        if side.base > 0.0 and side.kept > 0.0:
             self._attempt(side)
+        for other in self.sides:
+            if other.sick and other.kept < 1.0 and other.to == side.region:
+                self._attempt(other)  # it took the load of another one, and fails as well
 
     def _attempt(self, side: Side) -> None:
         """An automatic failover, if somebody can take the load; else again when a region gets well."""
@@ -175,7 +179,7 @@ class Controller:
             if how == _AUTOMATIC and not side.sick:
                 self._rest()  # it got well before its standby was ready
                 return
-            side.kept, side.to = 0.0, to
+            side.kept, side.to = 0.0, to if to is not None else self._settled_on(takers)
             self._n_moves += 1
             self._steer()
             self._context.record(
@@ -188,6 +192,13 @@ class Controller:
 
         self._standby.bring_up(self.name, [taker.region for taker in takers], move)
         return True
+
+    def _settled_on(self, takers: list[Side]) -> str | None:
+        """The one region that takes all, where it was decided on; None where whoever is well takes its part.
+
+        What was decided holds: a standby that has just come up is not seen to be well yet.
+        """
+        return takers[0].region if self.policy.policy not in ("active-active", "provider") else None
 
     def _refuse(self, side: Side) -> None:
         """Nobody can take the load; said once, not at every beat of a crash loop."""
@@ -242,7 +253,9 @@ class Controller:
             weights = [taker.base if taker.base > 0.0 else 1.0 for taker in takers]
             for taker, weight in zip(takers, weights, strict=True):
                 targets[self.sides.index(taker)] += movable * weight / sum(weights)
-        self._context.traffic.set_targets(self._group, targets)
+        if targets != self._targets:
+            self._targets = targets
+            self._context.traffic.set_targets(self._group, targets)
 
     def _spare(self, takers: list[Side]) -> float:
         regions = [taker.region for taker in takers if taker.region != PROVIDER]

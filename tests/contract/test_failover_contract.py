@@ -7,6 +7,7 @@ import pytest
 from worlds import RESTART, check, fault, lasting, memory, region, run, service, users, world
 
 from sim.scenario.schema import (
+    Call,
     ExponentialLaw,
     Failback,
     Failover,
@@ -169,6 +170,53 @@ class TestEveryPolicy:
             assert len(expected) > 8
             assert history(run(both, trial).records) == expected
         assert history(run(both, 1).records) != history(run(both, 0).records)
+
+
+@pytest.mark.parametrize("noise", ["never", "always"])
+@pytest.mark.parametrize("standby", ["warm", "cold", "hot"])
+def test_a_standby_that_has_just_come_up_takes_the_load(standby: Literal["warm", "cold", "hot"], noise: Noise):
+    """One pod in each of two tiers: users are served from the moment on in which the last pod is ready.
+
+    Lost at 1000; three probes: 1020; a cold node needs 60 s, the slower tier 120 s more; clients follow within minutes
+    (30 s of TTL). Home again at 5000, and in charge 300 s later.
+    """
+    record = run(
+        scenario(
+            "none",
+            noise,
+            services={
+                "web": service(startup=20.0, calls={"db": Call(timeout=1.0)}),
+                "db": service(0.05, startup=120.0),
+            },
+            populations={"staff": users(home="home")},
+            place={"home": {"web": 1, "db": 1}, "spare": {"web": 1, "db": 1}},
+            failover=Failover(policy="active-passive", standby=standby, **QUICK),
+            faults={"dark": fault("home", at_s=1000.0, until=4000.0)},
+        )
+    )
+    (moved,) = (r.at_s for r in record.records if r.kind is Kind.FAILOVER)
+    late_s = {"hot": 0.0, "warm": 120.0, "cold": 180.0}[standby]
+    assert moved == pytest.approx(1020.0 + late_s, abs=15.0)
+    # Lost: everything until then, then what has not followed yet, 30 s of the load in all; little at the way back.
+    lost_s = (record.totals[0, 0] - record.totals[0, 1]) / 10.0
+    assert lost_s == pytest.approx(moved - 1000.0 + 30.0, abs=25.0)
+
+
+def test_a_region_that_took_the_load_and_fails_as_well_hands_it_on():
+    """Home is lost at 1000, the first standby at 3000, and there is a second one."""
+    record = run(
+        scenario(
+            "none",
+            place={"home": {"web": 2, "db": 1}, "bare": {"web": 2}, "spare": {"web": 2}},
+            failover=Failover(policy="active-passive", **QUICK),
+            faults={"dark": fault("home", at_s=1000.0, until=5000.0), "gone": fault("bare", at_s=3000.0, until=400.0)},
+            populations={"staff": users(home="home")},
+        )
+    )
+    moves = [(r.what, r.at_s) for r in record.records if r.kind is Kind.FAILOVER]
+    assert [what for what, _ in moves] == ["automatic: load of home to bare", "automatic: load of home to spare"]
+    # It stays there when the first standby is back: nobody moves without a reason.
+    assert [at_s for _, at_s in moves] == pytest.approx([1020.0, 3020.0], abs=15.0)
 
 
 def test_people_may_name_the_region_and_it_is_kept():
