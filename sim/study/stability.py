@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from sim.errors import UsageError
 from sim.scenario.schema import Scenario
+from sim.study.flows import holding_s
 from sim.study.margins import hot_pod_today, pool_kill_time_s, utilisations
 from sim.study.stability_bench import Bench, Ending, Loss, System, system_of
 from sim.study.stability_faults import OwnTrigger, own_triggers
@@ -329,9 +330,11 @@ def highest_load(system: System) -> float:
 
 def chance_load(system: System) -> float:
     """The largest load, in multiples of today's peak, at which chance fills no pod's memory within `SETTLE_S`."""
-    services, place = system.scenario.services, system.scenario.place
-    used = [(services[s], share, place[r][s]) for (r, s), share in utilisations(system.scenario).items()]
-    return _largest(lambda load: all(pool_kill_time_s(s, load * share, n) >= SETTLE_S for s, share, n in used))
+    services, place, holding = system.scenario.services, system.scenario.place, holding_s(system.scenario)
+    used = [(services[s], share, place[r][s], holding[s]) for (r, s), share in utilisations(system.scenario).items()]
+    return _largest(
+        lambda load: all(pool_kill_time_s(s, load * share, n, held_s) >= SETTLE_S for s, share, n, held_s in used)
+    )
 
 
 def _largest(works: Callable[[float], bool]) -> float:

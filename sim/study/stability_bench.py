@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.randomness import Draws
 from sim.scenario.schema import Call, Failover, Model, Population, Scenario
-from sim.study.margins import holding_s
+from sim.study.flows import holding_s
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.demand import peak_demand
 from sim.traffic.engine import Traffic
