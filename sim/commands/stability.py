@@ -145,14 +145,7 @@ def _design_document(s: "Stability") -> dict[str, Any]:
         "triggers": [{"lost": t.lost, "shortest_s": number(t.shortest_s)} for t in s.tippings],
         "recovery": [{"load": load, "time_s": number(time_s)} for load, time_s in s.recovery],
         "faults": [
-            {
-                "fault": t.fault,
-                "lost": t.lost,
-                "loss": t.how.value,
-                "slow": t.slow,
-                "lasts_s": t.lasts_s,
-                "tips_share": number(share),
-            }
+            {"fault": t.fault, "lost": t.lost, "loss": t.how.value, "lasts_s": t.lasts_s, "tips_share": number(share)}
             for t, share in s.own
         ],
         "remedies": [

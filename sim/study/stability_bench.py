@@ -112,7 +112,8 @@ class Bench:
     load : float
         Demand as a multiple of today's peak, > 0.
     draw : int
-        Which random numbers decide when pods are OOM-killed and how long they start; nothing else is random.
+        Which random numbers decide when pods are OOM-killed, which probes of busy pods fail, and how long pods start;
+        nothing else is random.
     """
 
     def __init__(self, system: System, load: float, draw: int = 0) -> None:

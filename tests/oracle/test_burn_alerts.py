@@ -197,10 +197,20 @@ def test_the_first_of_several_ways_counts():
     assert len(paged_at_s(scenario.model_copy(update={"operations": Operations(detection=both)}))) == 1
 
 
-def test_an_alert_that_can_never_page_is_found():
-    good, never = BurnRate(burn=999.0, over=HOUR_S), BurnRate(burn=1001.0, over=HOUR_S)
+@pytest.mark.parametrize("burn", [1000.0, 1001.0])
+def test_an_alert_that_can_never_page_is_found(burn: float):
+    """With a target of 99.9 % all requests lost burn 1000 times too fast, and success does not fall below 0."""
+    good, never = BurnRate(burn=999.0, over=HOUR_S), BurnRate(burn=burn, over=HOUR_S)
     assert findings_of(failing((0.0, 1.0, 1.0), alert=good)) == []
     (finding,) = findings_of(failing((0.0, 1.0, 1.0), alert=never))
     assert finding.severity == "warning"
     assert "never pages" in finding.message
     assert paged_at_s(failing((0.0, HOUR_S, 1.0), alert=never)) == []
+
+
+def test_a_threshold_of_all_requests_exactly_never_pages():
+    """Half of all requests may fail, in numbers that a float holds: twice as fast is all of them."""
+    half = Objectives(availability=AvailabilityObjective(target=0.5))
+    given = failing((0.0, HOUR_S, 1.0), alert=BurnRate(burn=2.0, over=HOUR_S)).model_copy(update={"objectives": half})
+    assert paged_at_s(given) == []
+    assert ["never pages" in finding.message for finding in findings_of(given)] == [True]
