@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.scenario.schema import Scenario
 from sim.study.stability import Cell, Stability, State
+from sim.study.stability_bench import HEALTHY_FOR_S
 from sim.study.stability_cells import border_cells, cell_scenario
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from sim.report.panel import Table
 
 SEEDS = 3
-LAST_S = 300.0
-"""The end of a run that decides whether it is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +82,16 @@ def check_cells(
     checks = []
     for cell in border_cells(found, n):
         repeated = cell_scenario(scenario, found, cell)
-        collapsed = sum(_collapses(repeated, found.threshold, seed) for seed in range(n_seeds))
+        collapsed = sum(stays_down(repeated, found.threshold, seed) for seed in range(n_seeds))
         checks.append(Check(found.architecture, cell, collapsed, n_seeds))
         tell(checks[-1].text)
     return checks
 
 
-def _collapses(scenario: Scenario, threshold: float, seed: int) -> bool:
-    """Whether the last minutes of a run are not healthy for some population."""
+def stays_down(scenario: Scenario, threshold: float, seed: int) -> bool:
+    """Whether a run is not healthy in the end, as the map means it: too few first attempts of some population end
+    usable in its last ten minutes.
+    """
     import numpy as np
 
     from sim.oracles.network_model import run_requests
@@ -98,9 +99,10 @@ def _collapses(scenario: Scenario, threshold: float, seed: int) -> bool:
 
     run = run_requests(scenario, rng=np.random.default_rng([scenario.seed, seed]))
     last = round(scenario.horizon / BIN_S)
-    window = slice(last - round(LAST_S / BIN_S), last)
+    window = slice(last - round(HEALTHY_FOR_S / BIN_S), last)
     return any(
-        run.bin_good[name][window].sum() < threshold * run.bin_offered[name][window].sum() for name in run.bin_offered
+        run.bin_first_good[name][window].sum() < threshold * offered[window].sum()
+        for name, offered in run.bin_offered.items()
     )
 
 

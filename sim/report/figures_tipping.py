@@ -96,7 +96,7 @@ def own_faults_table(found: Sequence[Stability]) -> Table | None:
         return None
     rows = tuple(
         (
-            f"{name}\n{'slower' if t.how == 'slow' else 'pods gone'} for {duration(t.lasts_s)}",
+            f"{name}\n{'pods gone' if t.slow is None else f'{t.slow:g}x slower'} for {duration(t.lasts_s)}",
             *(_own_verdict(s, name) for s in found),
         )
         for name, t in faults.items()
@@ -115,7 +115,7 @@ def _own_verdict(found: Stability, fault: str) -> str:
             size = f"\n{number(t.lost, 'share', digits=2)} of {found.pool[1]}"
             if math.isnan(share):
                 return f"overloaded anyway{size}"
-            word = f"in {number(share, 'share', digits=2)} of runs" if 0.0 < share < 1.0 else "yes" if share else "no"
+            word = f"in {number(share, 'share', digits=2)} of cases" if 0.0 < share < 1.0 else "yes" if share else "no"
             return word + size
     return "-"
 

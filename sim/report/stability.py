@@ -112,8 +112,8 @@ def _definitions(found: Stability) -> tuple[tuple[str, str], ...]:
         ),
         (
             "What is left out",
-            "Failover, operators, autoscaling, probes, and the chance of single requests: mean rates only. Where "
-            "chance decides when pods are OOM-killed, three runs vote. The terms are those of Bronson et al. (HotOS "
-            "2021) and Huang et al. (OSDI 2022).",
+            "Failover, operators, autoscaling, and the chance of single requests: mean rates only. Where chance "
+            "decides when pods are OOM-killed, which probes fail or how long a pod starts, three runs vote. The terms "
+            "are those of Bronson et al. (HotOS 2021) and Huang et al. (OSDI 2022).",
         ),
     )

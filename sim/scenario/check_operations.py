@@ -28,6 +28,7 @@ _OWN: Final = {
     "to": ("failover",),
     "roll": ("raise_memory", "restart", "rollback", "scale_out"),
 }
+_ROUNDING: Final = 1e-9
 
 
 def action_of(name: str, step: Step) -> str:
@@ -42,10 +43,10 @@ def check_operations(scenario: Scenario) -> Iterator[Finding]:
         return
     allowed = 1.0 - scenario.objectives.availability.target
     for name, alert in operations.detection.burn_rate.items():
-        if alert.burn * allowed >= 1.0 - 1e-9:
+        if alert.burn * allowed >= 1.0 - _ROUNDING:  # success would have to fall below 0
             message = (
                 f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed)} burns "
-                f"{1.0 / allowed:.4g} times too fast: this alert never pages"
+                f"{1.0 / allowed:.4g} times too fast, and no faster: this alert never pages"
             )
             yield warning(("operations", "detection", "burn_rate", name, "burn"), message)
     for name, step in operations.runbook.items():

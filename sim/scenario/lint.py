@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.errors import listed
 from sim.scenario.finding import Finding, warning
+from sim.scenario.pods import fewest_placed, full_pod_mib, most_inside, overflows, pod_room, pod_slots
 from sim.scenario.schema import Scenario, Service
 from sim.scenario.tree import Path
 from sim.units import format_duration, format_memory, format_share
@@ -27,26 +28,18 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
 def lint_queues(scenario: Scenario) -> Iterator[Finding]:
     """Queue bounds that do not fit the memory limit: the condition of a crash loop that feeds itself."""
     for name, service in scenario.services.items():
-        if service.memory is None:
-            continue
+        placed = fewest_placed(scenario, name)
         memory = service.memory
-        n_inside = service.slots + service.queue
-        full_mib = full_queue_mib(service)
-        if full_mib >= memory.limit:
-            fits = max(0, math.ceil((memory.limit - memory.base) / memory.per_request) - 1 - service.slots)
-            message = (
-                f"a full queue does not fit the memory limit: {n_inside} requests need "
-                f"{format_memory(full_mib, digits=3)} of {format_memory(memory.limit)}, so that overload ends in OOM "
-                f"kills; "
-                + (f"a queue of {fits} fits" if fits else "even the slots alone do not leave room for a queue")
-            )
-            yield warning(("services", name, "queue"), message)
-
-
-def full_queue_mib(service: Service) -> float:
-    """Memory of a pod with its queue full; 0 for a service without memory. At its limit a pod is killed."""
-    memory = service.memory
-    return 0.0 if memory is None else memory.base + (service.slots + service.queue) * memory.per_request
+        if memory is None or not overflows(service, placed):
+            continue
+        fits = most_inside(memory) - pod_slots(service, placed)
+        message = (
+            f"a full queue does not fit the memory limit: {pod_room(service, placed)} requests need "
+            f"{format_memory(full_pod_mib(service, placed), digits=3)} of {format_memory(memory.limit)}, so that "
+            "overload ends in OOM kills; "
+            + (f"a queue of {fits} fits" if fits > 0 else "even the slots alone do not leave room for a queue")
+        )
+        yield warning(("services", name, "queue"), message)
 
 
 def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:

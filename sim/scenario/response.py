@@ -34,7 +34,8 @@ class BurnRate(Spec):
     """An alert on how fast the error budget burns: 14.4 over 1h spends 2 % of a month's budget within the hour."""
 
     burn: Annotated[float, Field(gt=0)]
-    """Pages when the error budget burns this many times faster than the objective allows, over both windows."""
+    """Pages when the error budget burns this many times faster than the objective allows, over both windows. Must be
+    below 1 / (1 - target), at which all requests are lost."""
     over: PositiveDuration
     """The long window."""
     short: PositiveDuration | None = None
@@ -82,7 +83,8 @@ class Step(Spec):
     """One step of the runbook."""
 
     action: Action | None = None
-    """Default: the step's name, if that is an action."""
+    """Default: the step's name, if that is an action. `disable_retries` stops the retries of calls between services;
+    users' clients are not the operators' and go on as before."""
     takes: StepTime | None = None
     """How long the step takes. Default: at once (raise_memory: its roll)."""
     helps_against: tuple[Name, ...] = ()

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from sim.errors import UsageError
 from sim.scenario.schema import Scenario
+from sim.study.flows import holding_s
 from sim.study.margins import hot_pod_today, pool_kill_time_s, utilisations
 from sim.study.stability_bench import Bench, Ending, Loss, System, system_of
 from sim.study.stability_faults import OwnTrigger, own_triggers
@@ -37,9 +38,11 @@ class Blow:
 
     pool: int
     lost: float
-    """Share of the pool's capacity, 0 to 1."""
+    """Share of the pool's capacity, 0 to 1; with `slow` of its pods."""
     how: Loss = Loss.SLOW
     lasts_s: float = 600.0
+    slow: float | None = None
+    """Times as long as own work takes in these pods; None: in all pods, as long as the loss needs."""
 
 
 class State(StrEnum):
@@ -112,8 +115,8 @@ class Stability:
     recovery: tuple[tuple[float, float], ...]
     """(load, time to recover from the congested state in s, infinite if never)."""
     own: tuple[tuple[OwnTrigger, float], ...]
-    """Faults of the scenario that take capacity of the pool, and in which share of runs each tips it at today's peak
-    (not a number if the peak is not healthy)."""
+    """Faults of the scenario that take capacity of the pool, and in which share of its occurrences each tips it at
+    today's peak (not a number if the peak is not healthy)."""
     remedies: tuple[RemedyEffect, ...]
     """Best first."""
 
@@ -170,7 +173,7 @@ def analyse(
     tried = [blow for blow in blows if blow.lost > 0.0] if healthy else []
     tippings = [Tipping(blow.lost, shortest_trigger_s(system, 1.0, blow)) for blow in tried]
     own = own_triggers(scenario, hot.region, hot.service)
-    shares = [_share_tipped(system, Blow(pool, t.lost, t.how, t.lasts_s)) if healthy else math.nan for t in own]
+    shares = [_share_tipped(system, pool, trigger) if healthy else math.nan for trigger in own]
     return Stability(
         architecture=architecture,
         pool=(hot.region, hot.service),
@@ -189,10 +192,19 @@ def analyse(
     )
 
 
-def _share_tipped(system: System, blow: Blow) -> float:
-    """Share of runs in which a loss at today's peak leaves the system collapsed; all runs, no vote."""
-    runs = [after_trigger(system, 1.0, blow, draw) for draw in range(OWN_DRAWS)]
-    return sum(not ending.healthy for _, ending, _ in runs) / OWN_DRAWS
+def _share_tipped(system: System, pool: int, trigger: OwnTrigger) -> float:
+    """Share of a fault's occurrences at today's peak that leave the system collapsed; all runs, no vote."""
+    found = 0.0
+    for share, prob in trigger.hits:
+        blow = Blow(pool, share, trigger.how, trigger.lasts_s, trigger.slow)
+        n_collapsed, n_runs = 0, 0
+        while n_runs < OWN_DRAWS:
+            _, ending, chance = after_trigger(system, 1.0, blow, n_runs)
+            n_collapsed, n_runs = n_collapsed + (not ending.healthy), n_runs + 1
+            if not chance:
+                break
+        found += prob * n_collapsed / n_runs
+    return found
 
 
 def columns_for(highest: float) -> tuple[float, ...]:
@@ -273,7 +285,7 @@ def after_trigger(system: System, load: float, blow: Blow, draw: int = 0) -> tup
     """Success of first attempts in the moment in which a loss ends, what comes of it, and whether chance decided."""
     bench = Bench(system, load, draw)
     bench.settle(SETTLE_S)
-    bench.lose(blow.pool, blow.lost, blow.how)
+    bench.lose(blow.pool, blow.lost, blow.how, blow.slow)
     bench.run_for(blow.lasts_s)
     bench.give_back(blow.pool, blow.how)
     bench.run_for(0.0)
@@ -329,9 +341,11 @@ def highest_load(system: System) -> float:
 
 def chance_load(system: System) -> float:
     """The largest load, in multiples of today's peak, at which chance fills no pod's memory within `SETTLE_S`."""
-    services, place = system.scenario.services, system.scenario.place
-    used = [(services[s], share, place[r][s]) for (r, s), share in utilisations(system.scenario).items()]
-    return _largest(lambda load: all(pool_kill_time_s(s, load * share, n) >= SETTLE_S for s, share, n in used))
+    services, place, holding = system.scenario.services, system.scenario.place, holding_s(system.scenario)
+    used = [(services[s], share, place[r][s], holding[s]) for (r, s), share in utilisations(system.scenario).items()]
+    return _largest(
+        lambda load: all(pool_kill_time_s(s, load * share, n, held_s) >= SETTLE_S for s, share, n, held_s in used)
+    )
 
 
 def _largest(works: Callable[[float], bool]) -> float:
@@ -363,7 +377,7 @@ def _settled(
     """Run from empty, or from the congested state, with a loss that does not end."""
     bench = Bench(system, load, draw)
     if blow is not None and blow.lost > 0.0:
-        bench.lose(blow.pool, blow.lost, blow.how)
+        bench.lose(blow.pool, blow.lost, blow.how, blow.slow)
     if congested:
         bench.congest()
     ending = bench.settle(SETTLE_S)

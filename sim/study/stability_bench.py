@@ -6,7 +6,7 @@ does alone. It must not know figures.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from sim.randomness import Draws
 from sim.scenario.schema import Call, Failover, Model, Population, Scenario
-from sim.study.margins import holding_s
+from sim.study.flows import holding_s
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.demand import peak_demand
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import HEAD_ROOM, POD_TABLE, TABLE_HEAD
+from sim.traffic.rates import retry_pause_s
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
 from sim.world.context import Context
@@ -111,7 +112,8 @@ class Bench:
     load : float
         Demand as a multiple of today's peak, > 0.
     draw : int
-        Which random numbers decide when pods are OOM-killed and how long they start; nothing else is random.
+        Which random numbers decide when pods are OOM-killed, which probes of busy pods fail, and how long pods start;
+        nothing else is random.
     """
 
     def __init__(self, system: System, load: float, draw: int = 0) -> None:
@@ -132,9 +134,13 @@ class Bench:
 
     @property
     def chance_decided(self) -> bool:
-        """Whether a random number had a part in what happened: a pod was killed by its memory or a probe."""
-        deaths = (Kind.OOM_KILL, Kind.POD_LOST)
-        return any(record.kind in deaths and record.what != _TRIGGER for record in self.context.records)
+        """Whether a random number had a part in what happened: a pod was killed by its memory, killed or unlisted by a
+        probe, or started for as long as a law says that is not constant.
+        """
+        drawn = (Kind.OOM_KILL, Kind.POD_LOST, Kind.POD_UNLISTED)
+        return any(record.kind in drawn and record.what != _TRIGGER for record in self.context.records) or any(
+            pod.n_starts > 0 and self.fleet.services[pod.pool].startup.fixed is None for pod in self.fleet.pods
+        )
 
     # -- what is done to it ---------------------------------------------------------------------------
 
@@ -154,30 +160,39 @@ class Bench:
         for g, population in enumerate(self.system.scenario.populations.values()):
             first = layout.orbit + g * n_stages
             demand = population.workers * population.requests * self.load
-            waiting = demand * population.retry_share * (population.backoff + population.deadline)
-            traffic.state[first : first + population.attempts - 1] = waiting * _allowed(population)
+            for k in range(population.attempts - 1):
+                pause_s = retry_pause_s(traffic.net.groups, g, k)
+                failed = demand * population.retry_share ** (k + 1)
+                traffic.state[first + k] = failed * (pause_s + population.deadline) * _allowed(population)
         traffic.touched()
 
-    def lose(self, pool: int, share: float, how: Loss) -> None:
-        """Take this share (0..1) of a pool's capacity away."""
-        if how is Loss.SLOW:
-            self._slow(pool, slowdown(self.system.scenario, self.traffic.names.pools[pool][1], share))
-            return
+    def lose(self, pool: int, share: float, how: Loss, slow: float | None = None) -> None:
+        """Take this share (0..1) of a pool's capacity away.
+
+        Pods that are gone are the first of the pool, as many as a fault with `capacity` takes. With `slow` own work
+        takes so many times longer in this share of the pods, instead of in all of them as long as the share needs.
+        """
         pods = [pod for pod in self.fleet.of_pool(pool) if pod.placed]
-        gone = pods[len(pods) - round(share * len(pods)) :]
-        for pod in gone:
-            self._act(lambda pod=pod: self.fleet.hold(pod, _TRIGGER, _TRIGGER))  # type: ignore[misc]
+        hit = pods[: math.ceil(share * len(pods) - 1e-9)]
+        if how is Loss.PODS:
+            for pod in hit:
+                self._act(lambda pod=pod: self.fleet.hold(pod, _TRIGGER, _TRIGGER))  # type: ignore[misc]
+        elif slow is not None:
+            self._slow([pod.row for pod in hit], slow)
+        else:
+            name = self.traffic.names.pools[pool][1]
+            self._slow(self.traffic.pods_of[pool], slowdown(self.system.scenario, name, share))
 
     def give_back(self, pool: int, how: Loss) -> None:
         """End the loss; pods that were gone take their startup time."""
         if how is Loss.SLOW:
-            self._slow(pool, 1.0)
+            self._slow(self.traffic.pods_of[pool], 1.0)
         else:
             for pod in self.fleet.of_pool(pool):
                 self._act(lambda pod=pod: self.fleet.release(pod, _TRIGGER))  # type: ignore[misc]
 
-    def _slow(self, pool: int, factor: float) -> None:
-        for pod in self.traffic.pods_of[pool]:
+    def _slow(self, pods: Iterable[int], factor: float) -> None:
+        for pod in pods:
             self._conditions.set_pod(pod, _TRIGGER, slow=factor, errors=None)
 
     def _act(self, action: Callable[[], None]) -> None:
@@ -250,8 +265,18 @@ def slowdown(scenario: Scenario, service: str, lost: float) -> float:
 
     A slot is held for own work and for calls; slower own work alone has to make up for the whole loss.
     """
-    own_share = scenario.services[service].work / holding_s(scenario)[service]
-    return min(1.0 + lost / max(1.0 - lost, 1e-12) / max(own_share, 1e-12), SLOWEST)
+    return min(1.0 + lost / max(1.0 - lost, 1e-12) / max(_own_share(scenario, service), 1e-12), SLOWEST)
+
+
+def lost_by(scenario: Scenario, service: str, factor: float) -> float:
+    """Share of their capacity that pods of a service lose when their own work takes `factor` (>= 1) times as long."""
+    longer = (factor - 1.0) * _own_share(scenario, service)
+    return longer / (1.0 + longer)
+
+
+def _own_share(scenario: Scenario, service: str) -> float:
+    """Own work as a share of the time that a slot is held, with nothing waiting."""
+    return scenario.services[service].work / holding_s(scenario)[service]
 
 
 def _longest_wait_s(call: Call) -> float:
@@ -260,6 +285,7 @@ def _longest_wait_s(call: Call) -> float:
 
 def _allowed(population: Population) -> float:
     """Share of its retries that a budget lets through when everything fails."""
-    if population.retry_budget is None or population.attempts == 1:
+    retries = sum(population.retry_share**k for k in range(1, population.attempts))
+    if population.retry_budget is None or retries == 0.0:
         return 1.0
-    return min(1.0, population.retry_budget / (population.attempts - 1))
+    return min(1.0, population.retry_budget / retries)

@@ -4,11 +4,11 @@ from datetime import timedelta
 from itertools import product
 
 from sim.scenario.schema import Effect, Fault, LawSpec, Repair, Scenario
-from sim.study.stability import Cell, Stability, State
+from sim.study.stability import SETTLE_S, Cell, Stability, State
 from sim.study.stability_bench import Loss, slowdown, system_of
 
-BEFORE_S, AFTER_S = 60.0, 900.0
-"""Time before and after the loss in a scenario that repeats a cell."""
+BEFORE_S = 60.0
+"""Time before the loss in a scenario that repeats a cell; after it comes as long as the map waits for recovery."""
 
 
 def border_cells(found: Stability, n: int) -> list[Cell]:
@@ -44,7 +44,10 @@ def border_cells(found: Stability, n: int) -> list[Cell]:
 
 
 def cell_scenario(scenario: Scenario, found: Stability, cell: Cell) -> Scenario:
-    """The cell as a scenario of its own: constant demand, and the loss as one scheduled fault."""
+    """The cell as a scenario of its own: constant demand, and the loss as one scheduled fault.
+
+    Its end is the moment at which the map judges the cell.
+    """
     alone = system_of(scenario).scenario
     region, service = found.pool
     if found.how is Loss.SLOW:
@@ -58,5 +61,5 @@ def cell_scenario(scenario: Scenario, found: Stability, cell: Cell) -> Scenario:
         repair=Repair(law=LawSpec(fixed=found.lasts_s)),
     )
     users = {name: p.model_copy(update={"workers": p.workers * cell.load}) for name, p in alone.populations.items()}
-    horizon_s = BEFORE_S + found.lasts_s + AFTER_S
+    horizon_s = BEFORE_S + found.lasts_s + SETTLE_S
     return alone.model_copy(update={"populations": users, "faults": {"loss": fault}, "horizon": horizon_s})

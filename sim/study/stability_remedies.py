@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sim.scenario.pods import hottest_share, most_inside, pod_slots
 from sim.scenario.schema import Breaker, Call, Population, Scenario, Service
-from sim.study.margins import holding_s, hot_pod_today, queue_fits, utilisations
+from sim.study.flows import holding_s
+from sim.study.margins import hot_pod_today, queue_fits, utilisations
 from sim.units import format_memory
 
 BUDGET = 0.1
@@ -33,8 +35,9 @@ def _fitting_queues(scenario: Scenario) -> Iterator[Remedy]:
     queues: dict[str, int] = {}
     for fit in queue_fits(scenario):
         if not fit.fits:
-            room = math.ceil((fit.limit_mib - fit.base_mib) / fit.per_request_mib) - 1
-            queues[fit.service] = max(0, room - scenario.services[fit.service].slots)
+            service = scenario.services[fit.service]
+            assert service.memory is not None
+            queues[fit.service] = max(0, most_inside(service.memory) - service.slots)
     if queues:
         changed = _services(scenario, lambda name, s: {"queue": queues[name]} if name in queues else {})
         yield Remedy("queue bound that fits memory", _changes("queue", queues), changed)
@@ -84,8 +87,8 @@ def _shedding(scenario: Scenario) -> Iterator[Remedy]:
             if not pods.get(entry) or not 0.0 < busiest < math.inf:
                 continue
             service = scenario.services[entry]
-            even = 1.0 if pods[entry] == 1 else 1.0 + service.imbalance
-            in_flight = at_entry * service.slots * pods[entry] / even
+            at_hottest = at_entry * pod_slots(service, pods[entry])
+            in_flight = at_hottest * pods[entry] / hottest_share(service, pods[entry])
             limits[entry] = min(limits.get(entry, 10**9), max(1, round(in_flight / busiest)))
     limits = {name: n for name, n in limits.items() if n < (scenario.services[name].shed_above or math.inf)}
     if limits and all(math.isfinite(holding[name]) for name in limits):

@@ -13,10 +13,10 @@ from sim.study.margins import (
     Zone,
     hot_pod_after_loss,
     hot_pod_today,
-    moves_load,
     queue_fits,
     untrusted_zones,
 )
+from sim.study.rerouting import moves_load
 from sim.study.summary import Summary
 from sim.study.tables import Tables, rows_of
 from sim.units import format_memory
@@ -88,12 +88,12 @@ def _hot_pod_text(scenario: Scenario) -> str:
     if pod is not None:
         return _utilisation_text(pod)
     n_regions = sum(any(pods.values()) for pods in scenario.place.values())
-    if n_regions > 1 and not moves_load(scenario):
+    provider = scenario.failover.provider
+    reason = "no second region" if n_regions < 2 else "no other region takes the load of a lost one"
+    if provider is not None:
+        reason += f", another provider takes at most {provider.quota:.0%} of the peak"
+    elif n_regions > 1 and not moves_load(scenario):
         reason = "nothing moves the load of a lost region"
-    elif scenario.failover.provider is not None:
-        reason = f"no second region, another provider takes at most {scenario.failover.provider.quota:.0%} of the peak"
-    else:
-        reason = "no second region"
     return f"{reason} (today {_utilisation_text(hot_pod_today(scenario))})"
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from sim.scenario.pods import load_shares, overflows, pod_bounds
 from sim.scenario.schema import Call, Population, Provider, Scenario, Service, Throttle
 from sim.traffic.demand import demand_curve, peak_demand, stacked_curves
 from sim.traffic.layout import *
@@ -145,28 +146,6 @@ def _pod_slots(service: Service, placed: int, added_by_hand: int) -> int:
     return max(placed, most) + added_by_hand
 
 
-def load_shares(service: Service, placed: int, slots: int) -> list[float]:
-    """Relative load of each pod slot.
-
-    Without `load_shares` the placed pods are spread evenly over 1 - imbalance .. 1 + imbalance: equal pods
-    would reach their limits at the same instant, which no real pods do. Added pods take the mean.
-    """
-    if service.load_shares is not None:
-        given = list(service.load_shares)
-        return [given[k % len(given)] if k < placed else 1.0 for k in range(slots)]
-    if placed == 1:
-        return [1.0] * slots
-    return [1.0 + service.imbalance * (2.0 * k / (placed - 1) - 1.0) if k < placed else 1.0 for k in range(slots)]
-
-
-def pod_bounds(service: Service, placed: int, shed_above: float | None) -> tuple[int, int]:
-    """(slots, queue bound) of one pod; load shedding over `placed` pods may leave less than the service has."""
-    if shed_above is None:
-        return service.slots, service.queue
-    room = max(1, int(shed_above // max(placed, 1)))
-    return min(service.slots, room), max(0, min(service.slots + service.queue, room) - service.slots)
-
-
 def _pods(scenario: Scenario, names: Names) -> tuple[Floats, Floats]:
     pods = np.zeros((sum(names.slots), N_POD_COLUMNS))
     tables: dict[tuple[int, int, float], int] = {}
@@ -199,9 +178,7 @@ def _pools(scenario: Scenario, names: Names) -> Floats:
         pools[i, POOL_ADAPTIVE_S] = service.adaptive_above
         pools[i, POOL_CANCELS], pools[i, POOL_DEADLINE_AWARE] = service.cancels, service.deadline_aware
         pools[i, POOL_REACHABLE] = 1.0
-        if service.memory is not None:
-            full_mib = service.memory.base + (service.slots + service.queue) * service.memory.per_request
-            pools[i, POOL_OVERFLOWS] = full_mib >= service.memory.limit
+        pools[i, POOL_OVERFLOWS] = overflows(service, names.placed[i])
         patience = [p.deadline for p in scenario.populations.values() if p.journey == service_name]
         patience += [s.calls[service_name].timeout for s in scenario.services.values() if service_name in s.calls]
         pools[i, POOL_TIMEOUT_S] = max(patience, default=1e9)

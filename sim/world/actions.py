@@ -3,8 +3,9 @@
 import numpy as np
 
 from sim.laws import law_of
+from sim.scenario.pods import pod_bounds
 from sim.scenario.schema import Step
-from sim.traffic.assemble import pod_bounds, pod_table
+from sim.traffic.assemble import pod_table
 from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller

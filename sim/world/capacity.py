@@ -1,5 +1,9 @@
 """How much load a region can take, from its ready pods and what a user's request costs each service."""
 
+from collections.abc import Callable, Mapping
+
+from sim.scenario.pods import load_shares, pod_slots
+from sim.scenario.schema import Scenario, Service
 from sim.traffic.layout import POD_SHARE
 from sim.world.context import Context
 from sim.world.fleet import Fleet
@@ -8,9 +12,8 @@ FULL_UTILISATION = 0.85
 """Above it queues grow fast: what a careful controller counts as full."""
 
 
-def slot_seconds(context: Context, entry: str) -> dict[str, float]:
+def slot_seconds(services: Mapping[str, Service], entry: str) -> dict[str, float]:
     """Seconds of a slot that one request of a journey holds in each service, when nothing is wrong."""
-    services = context.scenario.services
     holding: dict[str, float] = {}
 
     def hold(service: str, path: tuple[str, ...]) -> float:
@@ -36,17 +39,40 @@ def slot_seconds(context: Context, entry: str) -> dict[str, float]:
 
 def capacity_per_s(context: Context, fleet: Fleet, region: str, entry: str) -> float:
     """Requests/s of a journey that a region serves at `FULL_UTILISATION` of its hottest pods."""
-    smallest = float("inf")
-    for service, held_s in slot_seconds(context, entry).items():
+
+    def shares_of(service: str) -> list[float] | None:
         pool = context.traffic.names.pool(region, service)
         if pool is None:
+            return None
+        return [float(context.traffic.net.pods[pod.row, POD_SHARE]) for pod in fleet.serving(pool)]
+
+    return _least_capacity_per_s(context.scenario, region, entry, shares_of)
+
+
+def placed_capacity_per_s(scenario: Scenario, region: str, entry: str) -> float:
+    """The same with all placed pods ready, from the scenario alone."""
+
+    def shares_of(service: str) -> list[float] | None:
+        placed = scenario.place[region].get(service, 0)
+        return load_shares(scenario.services[service], placed, placed) if placed else None
+
+    return _least_capacity_per_s(scenario, region, entry, shares_of)
+
+
+def _least_capacity_per_s(
+    scenario: Scenario, region: str, entry: str, shares_of: Callable[[str], list[float] | None]
+) -> float:
+    """`shares_of` gives the load shares of the pods that serve; None for a service of another region."""
+    smallest = float("inf")
+    for name, held_s in slot_seconds(scenario.services, entry).items():
+        shares = shares_of(name)
+        if shares is None:
             continue  # served by another region
-        ready = fleet.serving(pool)
-        if not ready:
+        if not shares:
             return 0.0
-        shares = [float(context.traffic.net.pods[pod.row, POD_SHARE]) for pod in ready]
         even = sum(shares) / max(shares)  # pods' worth of load when the hottest is full
-        smallest = min(smallest, FULL_UTILISATION * even * context.scenario.services[service].slots / held_s)
+        slots = pod_slots(scenario.services[name], scenario.place[region][name])
+        smallest = min(smallest, FULL_UTILISATION * even * slots / held_s)
     return smallest
 
 

@@ -20,6 +20,7 @@ from sim.scenario.schema import (
     Scenario,
     Step,
 )
+from sim.study.rerouting import entering_per_s
 from sim.traffic.assemble import PROVIDER, home_shares
 from sim.traffic.layout import ROUTE_TARGET
 from sim.world import Kind, Record
@@ -310,3 +311,65 @@ def test_a_region_named_provider_is_impossible_so_routes_cannot_be_confused():
     from sim.scenario.targets import RESERVED
 
     assert PROVIDER in RESERVED
+
+
+def by_hand(**step: Any) -> dict[str, Any]:
+    """Nobody but people moves the load."""
+    return {"failover": Failover(policy="manual"), "operations": Operations(runbook={"failover": Step(**step)})}
+
+
+AFTER_THE_LOSS: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
+    "active-passive: the first other region, not the largest": (
+        {"failover": Failover(policy="active-passive")},
+        {"b": 60.0},
+    ),
+    "active-passive: a part of those who follow": (
+        {"failover": Failover(policy="active-passive", move=0.7, ignore_ttl=0.1)},
+        {"b": 60.0 * 0.7 * 0.9},
+    ),
+    "active-passive: as much as b has room for": (
+        {"failover": Failover(policy="active-passive", capacity_check=True), "staff_per_s": 100.0},
+        {"b": 0.85 * 8 / 0.1 - 5.0},
+    ),
+    "active-active: a part of those who follow, by size": (
+        {"failover": Failover(policy="active-active", move=0.7, ignore_ttl=0.1)},
+        {"b": 60 / 9 + 60 * 4 / 9 * 0.63 / 5, "c": 60 * 4 / 9 + 60 * 4 / 9 * 0.63 * 4 / 5},
+    ),
+    "by hand: the most capacity": (by_hand(), {"c": 60.0}),
+    "by hand: where the runbook says": (by_hand(to="b"), {"b": 60.0}),
+    "another provider": ({"failover": POLICIES["provider"]}, {}),
+}
+"""What is changed, and the load of the staff of 60/s by region once home (4 of 9 pods) is lost, by hand.
+
+b has one pod of 8 slots and 0.1 s, full at 85 %, and serves 5/s of others.
+"""
+
+
+@pytest.mark.parametrize("case", AFTER_THE_LOSS)
+def test_the_margins_send_a_lost_regions_load_where_the_controller_does(case: str):
+    fields, expected = AFTER_THE_LOSS[case]
+    fields = dict(fields)
+    place = {"home": {"web": 4}, "b": {"web": 1}, "c": {"web": 4}}
+    given = world(
+        regions={name: region() for name in place},
+        services={"web": service(imbalance=0.0)},
+        populations={"staff": users(fields.pop("staff_per_s", 60.0), home="home"), "others": users(5.0, home="b")},
+        place=place,
+        horizon=4000.0,
+        faults={"dark": fault("home", at_s=1000.0)},
+        **fields,
+    )
+    margins = {region: per_s for (region, _), per_s in entering_per_s(given, "home")["staff"].items() if per_s > 0.0}
+    assert margins == pytest.approx(expected)
+    trial = Watched(given)
+    trial.run()
+    names, staff = trial.traffic.names, 0
+    assert names.populations[staff] == "staff"
+    shares = [targets for group, targets in trial.targets if group == staff][-1]
+    demand_per_s = given.populations["staff"].workers * given.populations["staff"].requests
+    engine = {
+        name: share * demand_per_s
+        for name, share in zip(names.regions, shares, strict=True)
+        if share > 0.0 and name not in ("home", PROVIDER)
+    }
+    assert engine == pytest.approx(expected, rel=1e-3)

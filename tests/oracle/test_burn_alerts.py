@@ -217,3 +217,11 @@ def test_an_alert_that_can_never_page_is_found(burn: float):
     assert finding.severity == "warning"
     assert "never pages" in finding.message
     assert paged_at_s(failing((0.0, HOUR_S, 1.0), alert=never)) == []
+
+
+def test_a_threshold_of_all_requests_exactly_never_pages():
+    """Half of all requests may fail, in numbers that a float holds: twice as fast is all of them."""
+    half = Objectives(availability=AvailabilityObjective(target=0.5))
+    given = failing((0.0, HOUR_S, 1.0), alert=BurnRate(burn=2.0, over=HOUR_S)).model_copy(update={"objectives": half})
+    assert paged_at_s(given) == []
+    assert ["never pages" in finding.message for finding in findings_of(given)] == [True]

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 from sim.study.stability import Cell, RemedyEffect, Stability, State, Tipping
 from sim.study.stability_bench import Loss
-from sim.study.stability_faults import OwnTrigger
+from sim.study.stability_faults import Hit, OwnTrigger
 
 LOADS = tuple(round(0.1 * k, 1) for k in range(1, 17))
 LOSSES = tuple(k / 10 for k in range(11))
+
+NODE_LOSS = OwnTrigger("node-loss", 0.25, Loss.PODS, 3600.0, (Hit(0.25, 1.0),))
+IRM_SLOW = OwnTrigger("irm-slow", 0.75, Loss.SLOW, 1200.0, (Hit(1.0, 1.0),), slow=4.0)
 
 
 def state_at(load: float, lost: float, critical: float, highest: float) -> State:
@@ -39,8 +42,8 @@ def make_stability(name: str = "single <b>", critical: float = 0.78, highest: fl
         else (),
         recovery=tuple((load, 70.0 / (1.0 - load / critical) if load < critical else math.inf) for load in LOADS),
         own=(
-            (OwnTrigger("node-loss", 0.25, Loss.PODS, 3600.0), (0.4 if vulnerable else 0.0) if healthy else math.nan),
-            (OwnTrigger("irm-slow", 0.75, Loss.SLOW, 1200.0), (1.0 if vulnerable else 0.0) if healthy else math.nan),
+            (NODE_LOSS, (0.4 if vulnerable else 0.0) if healthy else math.nan),
+            (IRM_SLOW, (1.0 if vulnerable else 0.0) if healthy else math.nan),
         ),
         remedies=(
             RemedyEffect("half the queue", "irm.queue: 20", 1.4, 1.4),

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from scenarios import one_pool, service, users
+from scenarios import at, fixed, one_pool, service, users
 from stability_fixture import make_stability
 
-from sim.commands.stability_check import Check, check_cells, check_table, disagreement_lines, verdicts_of
-from sim.scenario.schema import Scenario
-from sim.study.stability import Cell, Stability, State
+from sim.commands.stability_check import Check, check_cells, check_table, disagreement_lines, stays_down, verdicts_of
+from sim.scenario.schema import Effect, Fault, Model, Repair, Scenario
+from sim.study.stability import Blow, Cell, Stability, State, after_trigger
+from sim.study.stability_bench import system_of
 
 
 def server(attempts: int) -> Scenario:
@@ -43,6 +44,30 @@ def test_a_wrong_map_is_found_out() -> None:
     [line] = disagreement_lines(checks)
     assert line.startswith("Single requests disagree with the map in 1 of ")
     assert "where the design is better" in line
+
+
+def test_first_attempts_are_judged_as_on_the_map() -> None:
+    """A fifth fails: 80 % of first attempts, and 1 - 0.2^3 = 99.2 % of requests with three attempts."""
+    fifth = Fault(target="s in r", at=at(0.0), effect=Effect(errors=0.2), repair=Repair(law=fixed(1e6)))
+    clients = users(requests=8.0, deadline=5.0, attempts=3, backoff=0.1)
+    scenario = one_pool(1, 900.0, populations={"u": clients}, faults={"errors": fifth})
+    assert stays_down(scenario, 0.95, 0)
+    assert not stays_down(scenario, 0.75, 0)
+
+
+def test_a_slow_recovery_is_waited_for_as_long_as_on_the_map() -> None:
+    """9.5/s of 10/s, one attempt: of 500 waiting 460 have to go at 0.5/s until 4 s of waiting and 1 s of work are in
+    time: 920 s for the mean request, a little more for 95 % of them. From 600 to 900 s nothing is healthy.
+    """
+    clients = users(requests=9.5, deadline=5.0)
+    pod = service(work=1.0, slots=10, queue=500, work_spread=0.0)
+    slow = one_pool(1, 3600.0, service=pod, populations={"u": clients}, model=Model(queues="fluid", noise="never"))
+    _, ending, _ = after_trigger(system_of(slow), 1.0, Blow(0, 0.8, lasts_s=300.0))
+    assert ending.healthy
+    assert ending.recovered_s == pytest.approx(920.0, rel=0.1)
+    spared = (Cell(1.0, 0.0, State.STABLE), Cell(1.0, 0.8, State.OVERLOADED))
+    checks = check_cells(slow, replace(map_of(*spared), lasts_s=300.0), 2, lambda _: None, n_seeds=2)
+    assert [check.n_collapsed for check in checks] == [0, 0]
 
 
 def test_what_is_said_of_a_check() -> None:

@@ -83,8 +83,9 @@ def test_triggers_leave_out_designs_that_nothing_tips() -> None:
 def test_own_faults_by_design() -> None:
     table = own_faults_table(make_stabilities())
     assert table is not None
-    assert table.rows[0][1:4] == ("in 40 % of runs\n25 % of irm", "no\n25 % of irm", "overloaded anyway\n25 % of irm")
+    assert table.rows[0][1:4] == ("in 40 % of cases\n25 % of irm", "no\n25 % of irm", "overloaded anyway\n25 % of irm")
     assert table.rows[1][1] == "yes\n75 % of irm"
+    assert [row[0] for row in table.rows] == ["node-loss\npods gone for 1h", "irm-slow\n4x slower for 20m"]
 
 
 def test_recovery_and_remedies_say_what_is_found() -> None:

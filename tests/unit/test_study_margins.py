@@ -8,9 +8,9 @@ from small_study import fake_trial, small_experiment
 
 from sim.scenario.load import load_experiment
 from sim.scenario.schema import PodMemory, Scenario, Service
+from sim.study.flows import holding_s
 from sim.study.margins import (
     Reason,
-    holding_s,
     hot_pod_after_loss,
     hot_pod_today,
     kill_time_s,
@@ -103,6 +103,27 @@ def test_nothing_moves_the_load_without_failover(tmp_path: Path):
     double = scenario(tmp_path, "double", "architectures.double.failover=none")
     assert hot_pod_after_loss(double) is None
     assert "nothing moves the load" in hot_pod_line({"double": double})
+
+
+def test_a_dependency_that_is_lost_with_its_region_is_not_looked_for_elsewhere(tmp_path: Path):
+    """web of south calls the store of north, the first that has it; without north its calls fail, also if a third
+    region has a store.
+    """
+    sets = (
+        "architectures.double.place={north: {web: 3, store: 3}, south: {web: 3}, west: {store: 3}}",
+        "regions.west={nodes: {count: 3, memory: 16Gi}}",
+    )
+    double = scenario(tmp_path, "double", *sets)
+    assert set(utilisations(double)) == {("north", "web"), ("south", "web"), ("north", "store")}
+    assert set(utilisations(double, "north")) == {("south", "web")}
+
+
+def test_another_provider_takes_what_no_region_does(tmp_path: Path):
+    provider = "architectures.double.failover={policy: provider, provider: {quota: 60%}}"
+    double = scenario(tmp_path, "double", provider)
+    assert hot_pod_after_loss(double) is None
+    line = hot_pod_line({"double": double})
+    assert "no other region takes the load of a lost one, another provider takes at most 60% of the peak" in line
 
 
 def circle(folder: Path, calls: float, attempts: int = 1) -> Scenario:
@@ -230,6 +251,33 @@ def test_the_time_until_chance_fills_the_memory(n_fit: int):
     many = one_slot(n_fit).model_copy(update={"slots": 1000, "queue": 0})
     load = 1e9  # nobody leaves meanwhile
     assert kill_time_s(many, load) == pytest.approx(n / (load * 1000), rel=1e-3)
+
+
+def test_a_request_that_waits_for_its_calls_leaves_later():
+    """At the same utilisation all rates are slower by as much as a slot is held longer: 4 s for 1 s, 4 times 3/s^-1."""
+    assert kill_time_s(one_slot(1), 1.0, held_s=4.0) == pytest.approx(4.0 * 3.0)
+    assert pool_kill_time_s(one_slot(5), 0.9, 4, 4.0) == pytest.approx(4.0 * pool_kill_time_s(one_slot(5), 0.9, 4))
+
+
+def test_contention_holds_slots_longer_the_more_are_busy():
+    """One slot of 1 s, contention 0.5: 1.5 s each, arrivals 1 / 1.5; 1 + 2 steps up to two requests inside."""
+    crowded = one_slot(1).model_copy(update={"contention": 0.5})
+    assert kill_time_s(crowded, 1.0) == pytest.approx(1.5 * 3.0)
+
+
+def test_in_doubt_is_a_pod_as_long_as_it_waits_for_its_calls(tmp_path: Path):
+    """A slot of web is held for 0.1 s and a store of 1 ms, or of 909 ms, ten times as long; with a tenth of the load it
+    is as busy, and chance fills it once in ten times the time.
+    """
+    full = ("services.web.memory.limit=400Mi", "services.store.memory=null", "model.noise=never")
+    alone = ("populations.people.attempts=1", "services.web.calls.store.attempts=1", "services.store.slots=2000")
+    times_s = {}
+    for store, workers in (("1ms", 16000), ("909ms", 1600)):
+        sets = (f"services.store.work={store}", f"populations.people.workers={workers}")
+        [zone] = untrusted_zones(scenario(tmp_path, "single", *full, *alone, *sets))
+        assert (zone.service, zone.reason) == ("web", Reason.MEMORY)
+        times_s[store] = zone.kill_s
+    assert times_s["909ms"] == pytest.approx(10.0 * times_s["1ms"], rel=0.02)
 
 
 def test_of_several_pods_the_first_counts():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from worlds import MEAN_RATES, memory, service, two_regions, users, world
 
+from sim.scenario.pods import load_shares, pod_bounds
 from sim.scenario.schema import Calendar, Call, Failover, Model, Provider, Scenario
-from sim.traffic.assemble import assemble, home_shares, load_shares, pod_bounds
+from sim.traffic.assemble import assemble, home_shares
 from sim.traffic.engine import Traffic
 from sim.traffic.gears import Noise, Shift
 from sim.traffic.layout import (

@@ -370,6 +370,29 @@ def test_shedding_again_and_again_needs_no_more_room():
     assert len(trial.traffic.net.tables) == 2
 
 
+def test_disabled_retries_are_those_of_calls_and_users_go_on():
+    """Every second answer is an error: with three attempts a user makes 1 + 1/2 + 1/4 = 1.75 of them, with two attempts
+    a call succeeds three times of four, with one every second time.
+    """
+    script = {"disable_retries": ScriptedStep(at=at(1800.0))}
+    scenario = world(
+        populations={"staff": users(attempts=3, backoff=0.1)},
+        faults={"bad": fault("web in home", Effect(errors=0.5), at_s=0.0)},
+        operations=Operations(script=script),
+    )
+    [(offered, _, attempts, *_)] = run(scenario).totals
+    assert attempts / offered == pytest.approx(1.75, rel=1e-2)
+    services = {"web": service(calls={"db": Call(timeout=1.0, attempts=2)}), "db": service()}
+    calls = world(
+        services=services,
+        place={"home": {"web": 2, "db": 2}},
+        faults={"bad": fault("db in home", Effect(errors=0.5), at_s=0.0)},
+        operations=Operations(script=script),
+    )
+    [(offered, good, *_)] = run(calls).totals
+    assert good / offered == pytest.approx(0.5 * (0.75 + 0.5), rel=1e-2)
+
+
 def test_scaling_out_twice_adds_no_more_than_there_are_slots():
     step = {"service": "web", "pods": 1}
     script = {
