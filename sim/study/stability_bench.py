@@ -126,6 +126,7 @@ class Bench:
             if pod.placed:
                 self.fleet.begin(pod, warm=True)
         self._conditions = Conditions(self.context)
+        self._capacity_is_lost = False
         cold_caches(self.context, self.fleet, self._conditions)
         Probes(self.context, self.fleet)
         Breakers(self.context)
@@ -170,7 +171,8 @@ class Bench:
         """Take this share (0..1) of a pool's capacity away.
 
         Pods that are gone are the first of the pool, as many as a fault with `capacity` takes. With `slow` own work
-        takes so many times longer in this share of the pods, instead of in all of them as long as the share needs.
+        takes so many times longer in this share of the pods, and requests keep the work that they drew, as in a fault;
+        without it the rate of all pods is lower as long as it lasts, and so for all requests inside.
         """
         pods = [pod for pod in self.fleet.of_pool(pool) if pod.placed]
         hit = pods[: math.ceil(share * len(pods) - 1e-9)]
@@ -181,6 +183,7 @@ class Bench:
             self._slow([pod.row for pod in hit], slow)
         else:
             name = self.traffic.names.pools[pool][1]
+            self._capacity_is_lost = True
             self._slow(self.traffic.pods_of[pool], slowdown(self.system.scenario, name, share))
 
     def give_back(self, pool: int, how: Loss) -> None:
@@ -194,6 +197,8 @@ class Bench:
     def _slow(self, pods: Iterable[int], factor: float) -> None:
         for pod in pods:
             self._conditions.set_pod(pod, _TRIGGER, slow=factor, errors=None)
+            if self._capacity_is_lost:
+                self.traffic.forget_drawn_work(pod)
 
     def _act(self, action: Callable[[], None]) -> None:
         """Let the control plane act at the data plane's moment."""

@@ -266,6 +266,12 @@ class Traffic:
         self.net.pods[pod, [POD_SLOW, POD_ERROR_SHARE]] = slow, error_share
         self.touched()
 
+    @action
+    def forget_drawn_work(self, pod: int) -> None:
+        """What changed was the capacity of the pod, not what its requests have to do: all go on at the present speed."""
+        self.net.pods[pod, POD_OLD_BUSY] = 0.0
+        self.touched()
+
     # -- pools, edges, groups -------------------------------------------------------------------------
 
     @action
