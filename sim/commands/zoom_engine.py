@@ -35,7 +35,6 @@ from sim.traffic.engine import Traffic
 from sim.traffic.layout import (
     EDGE_GATE,
     FLOW_FAIL_S,
-    N_STAGES,
     POD_LIMIT_MIB,
     POD_PER_REQUEST_MIB,
     POD_ROOM_AT_S,
@@ -204,11 +203,10 @@ def _begin(trial: Trial, at_s: float) -> Begin:
         pod.name: min(_awaited(trial, pod), inside[pod.name]) for pod in trial.fleet.pods if pod.service in entries
     }
     retrying, within_s, shares = {}, {}, {}
-    n_stages, n_regions = int(traffic.net.counts[N_STAGES]), len(names.regions)
+    n_regions = len(names.regions)
     for g, name in enumerate(names.populations):
-        orbit = layout.orbit + g * n_stages
         n_retries = scenario.populations[name].attempts - 1
-        retrying[name] = [max(float(v), 0.0) for v in state[orbit : orbit + n_retries]]
+        retrying[name] = [max(v, 0.0) for v in traffic.waiting_by_attempts(g)[:n_retries]]
         within_s[name] = retry_pause_s(traffic.net.groups, g, 0) + float(traffic.net.group_algebra[g, FLOW_FAIL_S])
         at = layout.share + g * n_regions
         shares[name] = {region: float(state[at + r]) for r, region in enumerate(names.regions)}

@@ -18,7 +18,9 @@ from sim.study.flows import holding_s
 from sim.traffic.assemble import Blueprint, assemble
 from sim.traffic.demand import peak_demand
 from sim.traffic.engine import Traffic
-from sim.traffic.layout import HEAD_ROOM, POD_TABLE, TABLE_HEAD
+from sim.traffic.layout import GROUP_STEPS, HEAD_ROOM, POD_TABLE, TABLE_HEAD
+from sim.traffic.losses import waiting_to_retry
+from sim.traffic.plane import Plane
 from sim.traffic.rates import retry_pause_s
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
@@ -151,20 +153,21 @@ class Bench:
         """
         traffic, services = self.traffic, self.system.scenario.services
         layout, net = traffic.layout, traffic.net
+        plane = Plane(traffic.names, layout, net, traffic.state)
         for p in range(len(net.pods)):
             if traffic.is_ready(p):
                 traffic.state[p] = net.tables[int(net.pods[p, POD_TABLE]), TABLE_HEAD, HEAD_ROOM]
         for i, (_, name) in enumerate(traffic.names.pools):
             waits_s = [_longest_wait_s(call) for call in services[name].calls.values()]
             traffic.state[layout.hold + i] += sum(waits_s)
-        n_stages = (layout.share - layout.orbit) // max(1, len(traffic.names.populations))
         for g, population in enumerate(self.system.scenario.populations.values()):
-            first = layout.orbit + g * n_stages
+            steps = int(net.groups[g, GROUP_STEPS])
             demand = population.workers * population.requests * self.load
             for k in range(population.attempts - 1):
                 pause_s = retry_pause_s(traffic.net.groups, g, k)
                 failed = demand * population.retry_share ** (k + 1)
-                traffic.state[first + k] = failed * (pause_s + population.deadline) * _allowed(population)
+                waiting = failed * (pause_s + population.deadline) * _allowed(population)
+                waiting_to_retry(plane, g)[k, :steps] = waiting / steps
         traffic.touched()
 
     def lose(self, pool: int, share: float, how: Loss, slow: float | None = None) -> None:

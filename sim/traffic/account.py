@@ -38,7 +38,8 @@ def settle(step_s: float, state: Floats, work: Floats, net: Network) -> None:
     counts = net.counts
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     for g in range(counts[N_GROUPS]):
-        first, total = counts[AT_ORBIT] + g * counts[N_STAGES], counts[AT_TOTALS] + g * N_TOTALS
+        first = counts[AT_ORBIT] + g * counts[N_STAGES] * RETRY_STEPS
+        total, steps = counts[AT_TOTALS] + g * N_TOTALS, int(net.groups[g, GROUP_STEPS])
         before, after = rate[total : total + N_TOTALS], guess_rate[total : total + N_TOTALS]
         for k in range(total, total + N_TOTALS):
             new[k] = state[k]
@@ -63,17 +64,21 @@ def settle(step_s: float, state: Floats, work: Floats, net: Network) -> None:
                 new[total + TOTAL_FAILED] += bad
                 break
             new[total + TOTAL_FAILED] += (1.0 - again) * bad
-            enters = again * bad
-            z = 0.5 * step_s * (slope[first + k] + guess_slope[first + k])
-            stays = 0.5
-            if bad > 0.0:
-                phi1_z = phi1(z)
-                phi2_z = phi2(z, phi1_z)
-                stays = 2.0 * ((phi1_z - phi2_z) * bad_head + phi2_z * bad_tail) / (bad_head + bad_tail)
-            kept = state[first + k] * math.exp(z)
-            new[first + k] = kept + enters * stays
-            leaves = enters * (1.0 - stays) + (state[first + k] - kept)
-            head, tail = -slope[first + k] * state[first + k], -guess_slope[first + k] * guess[first + k]
+            # From one step of the pause to the next; all of a stage are left equally fast.
+            flow, head, tail = again * bad, bad_head, bad_tail
+            at = first + k * RETRY_STEPS
+            z = 0.5 * step_s * (slope[at] + guess_slope[at])
+            phi1_z, decay = phi1(z), math.exp(z)
+            phi2_z = phi2(z, phi1_z)
+            for j in range(at, at + steps):
+                stays = 0.5
+                if head + tail > 0.0:
+                    stays = 2.0 * ((phi1_z - phi2_z) * head + phi2_z * tail) / (head + tail)
+                kept = state[j] * decay
+                new[j] = kept + flow * stays
+                flow = flow * (1.0 - stays) + (state[j] - kept)
+                head, tail = -slope[j] * state[j], -guess_slope[j] * guess[j]
+            leaves = flow
             early = head / (head + tail) if head + tail > 0.0 else 0.0
             late = 1.0 - early
             refused = leaves * (early * (1.0 - before[BOOK_KEPT]) + late * (1.0 - after[BOOK_KEPT]))

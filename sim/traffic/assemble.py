@@ -1,13 +1,15 @@
 """From a resolved scenario to the kernel's arrays, with the names of every row.
 
 A pool is one service in one region; its pod slots are the pods placed there and those that the runbook may
-add. Pools, edges and groups keep the order of the scenario, so that a design has one network only.
+add. Pools and groups keep the order of the scenario and edges follow from it, so that a design has one network only.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import networkx as nx
 import numpy as np
 
 from sim.scenario.pods import load_shares, overflows, pod_bounds
@@ -22,6 +24,8 @@ PROVIDER = "provider"
 _STATIONARY_SLOTS_MAX = 2000
 """Above it the mean queue below saturation is under 1 % of the slots, and its table takes seconds to make."""
 _USER_FAST_FAIL_S = 0.05
+_STEPS_UNIFORM = 3
+"""A uniform time from zero on has a third of the variance of an exponential one of the same mean."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,15 @@ def _names(scenario: Scenario) -> Names:
             if (step.action or name) == "scale_out" and step.service is not None and step.pods is not None:
                 added[step.service] += step.pods
     regions = list(dict.fromkeys(r for r, _ in pools))
-    edges = []
+    edges: list[tuple[int, int, str]] = []
     for i, (region, service) in enumerate(pools):
         for callee in scenario.services[service].calls:
             # A dependency that is not placed in the caller's region is called where it is placed: one
             # control plane shared by all regions.
             home = region if (region, callee) in pools else next(r for r, s in pools if s == callee)
             edges.append((i, pools.index((home, callee)), callee))
+    order = {pool: k for k, ring in enumerate(_rings(edges)) for pool in ring}
+    edges.sort(key=lambda edge: order[edge[0]])
     if scenario.failover.policy == "provider":
         regions.append(PROVIDER)
     return Names(
@@ -138,6 +144,13 @@ def _names(scenario: Scenario) -> Names:
         populations=tuple(scenario.populations),
         regions=tuple(regions),
     )
+
+
+def _rings(edges: Iterable[tuple[int, int, str]]) -> list[set[int]]:
+    """Pools that call each other in a circle, most of them alone; callers before their callees."""
+    calls = nx.DiGraph([(caller, callee) for caller, callee, _ in edges])
+    rings = nx.condensation(calls)
+    return [rings.nodes[k]["members"] for k in nx.topological_sort(rings)]
 
 
 def _pod_slots(service: Service, placed: int, added_by_hand: int) -> int:
@@ -200,6 +213,8 @@ def _deadlines(scenario: Scenario) -> dict[str, float]:
 
 def _edges(scenario: Scenario, names: Names) -> Floats:
     edges = np.zeros((len(names.edges), N_EDGE_COLUMNS))
+    circular = {caller for caller, callee, _ in names.edges if caller == callee}
+    circular |= {pool for ring in _rings(names.edges) if len(ring) > 1 for pool in ring}
     deadlines = _deadlines(scenario)
     for row, (caller, callee, name) in zip(edges, names.edges, strict=True):
         service = scenario.services[names.pools[caller][1]]
@@ -216,6 +231,7 @@ def _edges(scenario: Scenario, names: Names) -> Floats:
         row[EDGE_HEDGE_S] = np.inf if call.hedge_after is None else call.hedge_after
         row[[EDGE_THROTTLE, EDGE_THROTTLE_S]] = _throttle(call.throttle)
         row[EDGE_HANDOFF] = call.handoff
+        row[EDGE_CIRCULAR] = caller in circular
     return edges
 
 
@@ -240,6 +256,7 @@ def _group(population: Population, scenario: Scenario) -> Floats:
     row[GROUP_RETRY_SHARE], row[GROUP_BACKOFF_GROWTH] = population.retry_share, population.backoff_growth
     jitter = {"none": NO_JITTER, "full": FULL_JITTER, "exponential": EXPONENTIAL_JITTER}
     row[GROUP_JITTER] = jitter[population.jitter]
+    row[GROUP_STEPS] = {"none": RETRY_STEPS, "full": _STEPS_UNIFORM, "exponential": 1}[population.jitter]
     row[[GROUP_THROTTLE, GROUP_THROTTLE_S]] = _throttle(population.throttle)
     provider = scenario.failover.provider
     if provider is not None:
@@ -303,6 +320,7 @@ def _check_shapes(blueprint: Blueprint) -> None:
     assert net.moving.shape == (layout.size,)
     assert blueprint.state.shape == (layout.size,)
     assert np.all(net.groups[:, GROUP_ATTEMPTS] - 1 <= n_stages)
+    assert layout.share - layout.orbit == n_groups * n_stages * RETRY_STEPS
     assert np.all(net.pods[:, POD_TABLE] < len(net.tables))
     assert int(net.pools[:, POOL_N_PODS].sum()) == n_pods
     for array in net[:7]:

@@ -116,16 +116,42 @@ def edge_passes(e: int, state: Floats, net: Network) -> float:
     return float(calls_in_a_row(works + (1.0 - works) * fallback, edges[e, EDGE_CALLS])[0])
 
 
+@compiled(F8(I8, NETWORK))
+def starts_per_s(pool: int, net: Network) -> float:
+    """Requests of a pool that get a slot per second: as many as are done, and as many more as there are more at work.
+
+    Calls follow starts. When what is called last comes back after an outage, slots are held longer all of a sudden, and
+    for that time next to nothing is done, but what is called first has its load from the first moment on.
+    """
+    starts, offered = 0.0, net.pool_algebra[pool, OUT_OFFERED]
+    first = int(net.pools[pool, POOL_FIRST_POD])
+    for p in range(first, first + int(net.pools[pool, POOL_N_PODS])):
+        alike, algebra = net.pods[p, POD_STANDS_FOR], net.pod_algebra[p]
+        if alike == 0.0 or net.pods[p, POD_READY] == 0.0:
+            continue
+        more = offered * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED]) - algebra[ALG_DONE] - algebra[ALG_LEFT]
+        starts += alike * max(algebra[ALG_DONE] + algebra[ALG_BUSY_SLOPE] * more, 0.0)
+    return starts
+
+
+@compiled(NOTHING(NETWORK))
+def begin_flows(net: Network) -> None:
+    """No load yet; each pool holds its requests for their own work."""
+    for i in range(net.counts[N_POOLS]):
+        out = net.pool_algebra[i]
+        out[OUT_HOLD_TARGET_S], out[OUT_QUALITY_TARGET] = net.pools[i, POOL_WORK_S], 1.0
+        out[OUT_OFFERED] = out[OUT_ENTRY] = 0.0
+
+
 @compiled(NOTHING(F1, F1, F1, NETWORK))
 def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
-    """Holding time and quality of each caller, load of each callee, averages of breakers and throttles."""
-    pools, edges, counts, pool_algebra = net.pools, net.edges, net.counts, net.pool_algebra
+    """Holding time and quality of each caller, load of each callee, averages of breakers and throttles.
+
+    The load that users bring must be there already.
+    """
+    edges, counts, pool_algebra = net.edges, net.counts, net.pool_algebra
     breaker0 = counts[AT_BREAKER]
-    for i in range(counts[N_POOLS]):
-        pool_algebra[i, OUT_HOLD_TARGET_S] = pools[i, POOL_WORK_S]
-        pool_algebra[i, OUT_QUALITY_TARGET] = 1.0
-        pool_algebra[i, OUT_OFFERED] = 0.0
-        pool_algebra[i, OUT_ENTRY] = 0.0
+    of_caller, starts = -1, 0.0
     for e in range(counts[N_EDGES]):
         rate[breaker0 + e], slope[breaker0 + e] = 0.0, 0.0
         if edges[e, EDGE_HANDOFF] != 0.0:
@@ -150,7 +176,11 @@ def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None
             * made
             * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
         )
-        attempts = pool_algebra[caller, OUT_DONE] * quality * made * tries * gate
+        if caller != of_caller:
+            # In a circle of calls the load of the caller is not known yet.
+            circular = edges[e, EDGE_CIRCULAR] != 0.0
+            of_caller, starts = caller, pool_algebra[caller, OUT_DONE] if circular else starts_per_s(caller, net)
+        attempts = starts * quality * made * tries * gate
         if edges[e, EDGE_REACHABLE] != 0.0:
             pool_algebra[callee, OUT_OFFERED] += attempts * load
         pool_algebra[caller, OUT_QUALITY_TARGET] = quality * all_work

@@ -268,7 +268,7 @@ class Traffic:
 
     @action
     def forget_drawn_work(self, pod: int) -> None:
-        """What changed was the capacity of the pod, not what its requests have to do: all go on at the present speed."""
+        """The capacity of the pod changed, not what its requests have to do: all go on at the present speed."""
         self.net.pods[pod, POD_OLD_BUSY] = 0.0
         self.touched()
 
@@ -361,7 +361,11 @@ class Traffic:
 
     def waiting_to_retry(self, group: int) -> float:
         """User requests between a failed attempt and the next one."""
-        return float(waiting_to_retry(self._plane(), group).sum())
+        return sum(self.waiting_by_attempts(group))
+
+    def waiting_by_attempts(self, group: int) -> list[float]:
+        """The same by the number of attempts that failed, from one on."""
+        return [float(v) for v in waiting_to_retry(self._plane(), group).sum(axis=1)]
 
     def open_requests(self, group: int) -> float:
         """User requests that are neither good nor failed for good yet.

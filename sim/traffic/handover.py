@@ -13,7 +13,7 @@ from sim.traffic.crowd import *
 from sim.traffic.crowd import FORGET_S, TICK_S, Crowd, grown, new_crowd, schedule
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
-from sim.traffic.losses import attempts_by_number
+from sim.traffic.losses import attempts_by_number, waiting_to_retry
 from sim.traffic.plane import Plane
 from sim.traffic.rates import derivative, retry_pause_s
 from sim.traffic.request_jobs import enter
@@ -223,21 +223,23 @@ def _link_user(
 def _send_orbit(plane: Plane, crowd: Crowd, now_s: float, rng: np.random.Generator) -> Floats:
     """Users who wait to try again; what rounding leaves over by group."""
     net, layout = plane.net, plane.layout
-    n_stages = int(net.counts[N_STAGES])
     left_over = np.zeros(len(net.groups))
     for g in range(len(net.groups)):
-        for k in range(n_stages):
+        steps = int(net.groups[g, GROUP_STEPS])
+        for k, in_steps in enumerate(waiting_to_retry(plane, g)):
             pause_s = retry_pause_s(net.groups, g, k) + net.group_algebra[g, FLOW_FAIL_S]
-            waiting = plane.state[layout.orbit + g * n_stages + k]
+            waiting = float(np.maximum(in_steps, 0.0).sum())
             n = int(waiting + rng.random())
-            left_over[g] += waiting - n
-            for _ in range(n):
+            left_over[g] += in_steps.sum() - n
+            begun = rng.choice(RETRY_STEPS, n, p=np.maximum(in_steps, 0.0) / waiting) if n > 0 else ()
+            for step in begun:
                 client = new_client(g, crowd)
                 row = crowd.clients[client]
                 row[CLIENT_ATTEMPT], row[CLIENT_REGION] = k + 1, -1
                 row[CLIENT_SERIAL] += 1
-                again_s = now_s + rng.exponential(pause_s)
-                schedule(again_s, EVENT_USER_RETRY, client, row[CLIENT_SERIAL], crowd)
+                # Where the pause varies as much as it can the rest is as long as all of it.
+                left = rng.exponential() if steps == 1 else steps - step - rng.random()
+                schedule(now_s + pause_s * left / steps, EVENT_USER_RETRY, client, row[CLIENT_SERIAL], crowd)
     plane.state[layout.orbit : layout.share] = 0.0
     return left_over
 
@@ -291,7 +293,6 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
         state[layout.quality : layout.breaker] = net.pool_algebra[:, OUT_QUALITY_TARGET]
         state[layout.load : layout.orbit] = net.pool_algebra[: layout.orbit - layout.load, OUT_OFFERED]
     derivative(now_s, now_s, state, rate, slope, net)
-    n_stages = int(net.counts[N_STAGES])
     for row in crowd.clients[crowd.clients[:, CLIENT_ATTEMPT] > 0]:
         g, attempt = int(row[CLIENT_GROUP]), int(row[CLIENT_ATTEMPT])
         good = _expect(plane, crowd, row)
@@ -305,7 +306,9 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
         if attempt < int(net.groups[g, GROUP_ATTEMPTS]):
             # Who waits for the next attempt has decided to make it; of those inside only a share will.
             again = net.groups[g, GROUP_RETRY_SHARE] if row[CLIENT_JOB] >= 0 else 1.0
-            state[layout.orbit + g * n_stages + attempt - 1] += again * open_share
+            # They failed over the last minutes, not all at once: some have most of the pause behind them.
+            steps = int(net.groups[g, GROUP_STEPS])
+            waiting_to_retry(plane, g)[attempt - 1, :steps] += again * open_share / steps
         state[totals + TOTAL_FAILED] += (1.0 - again) * open_share
     for g in range(len(net.groups)):
         _give_back(plane, g, float(left_over[g]))
@@ -313,20 +316,21 @@ def to_rates(plane: Plane, crowd: Crowd, left_over: Floats, now_s: float) -> Non
 
 def _give_back(plane: Plane, g: int, left_over: float) -> None:
     """What rounding to whole users left over (negative: it made some up) goes where there is enough of it."""
-    layout, state = plane.layout, plane.state
-    n_stages, totals = int(plane.net.counts[N_STAGES]), layout.totals + g * N_TOTALS
+    state, totals = plane.state, plane.layout.totals + g * N_TOTALS
+    waiting = waiting_to_retry(plane, g).reshape(-1)
+    failed = state[totals + TOTAL_FAILED : totals + TOTAL_FAILED + 1]
     if left_over > 0.0:
-        where = layout.orbit + g * n_stages if plane.net.groups[g, GROUP_ATTEMPTS] > 1 else totals + TOTAL_FAILED
-        state[where] += left_over
+        (waiting if plane.net.groups[g, GROUP_ATTEMPTS] > 1 else failed)[0] += left_over
         left_over = 0.0
     # A made-up request may have been booked as good and then have failed.
     left_over += min(state[totals + TOTAL_GOOD], 0.0)
     good = max(state[totals + TOTAL_GOOD], 0.0)
     # Those who wait, or have given up; if all the users that were made up got their answer, it counts for less.
-    for where in (*range(layout.orbit + g * n_stages, layout.orbit + (g + 1) * n_stages), totals + TOTAL_FAILED):
-        taken = min(-left_over, max(state[where], 0.0))
-        state[where] -= taken
-        left_over += taken
+    for where in (waiting, failed):
+        for k in range(len(where)):
+            taken = min(-left_over, max(where[k], 0.0))
+            where[k] -= taken
+            left_over += taken
     good += min(left_over, 0.0)
     state[totals + TOTAL_GOOD] = good
     for total in (totals + TOTAL_FIRST_GOOD, totals + TOTAL_USABLE):

@@ -54,7 +54,7 @@ FIFO: Final = 0
 LIFO: Final = 1
 ADAPTIVE: Final = 2
 
-# edges[e, column], in call order of each caller
+# edges[e, column], in call order of each caller; callers before their callees where calls run in no circle
 EDGE_FROM: Final = 0
 EDGE_TO: Final = 1
 EDGE_TIMEOUT_S: Final = 2
@@ -71,7 +71,8 @@ EDGE_HEDGE_S: Final = 12  # a second call is sent after this long; inf: never
 EDGE_THROTTLE: Final = 13  # requests allowed per accepted one; inf: no throttling
 EDGE_THROTTLE_S: Final = 14  # time over which both are counted
 EDGE_HANDOFF: Final = 15  # 1: done as soon as the callee has it
-N_EDGE_COLUMNS: Final = 16
+EDGE_CIRCULAR: Final = 16  # 1: the caller is called by its own callees, somehow
+N_EDGE_COLUMNS: Final = 17
 
 # groups[g, column]
 GROUP_ATTEMPTS: Final = 0
@@ -89,10 +90,13 @@ GROUP_BACKOFF_GROWTH: Final = 11
 GROUP_JITTER: Final = 12  # NO_JITTER, FULL_JITTER or EXPONENTIAL_JITTER
 GROUP_THROTTLE: Final = 13  # as of edges
 GROUP_THROTTLE_S: Final = 14
-N_GROUP_COLUMNS: Final = 15
+GROUP_STEPS: Final = 15  # steps in which the time until the next attempt passes: the more, the less it varies
+N_GROUP_COLUMNS: Final = 16
 NO_JITTER: Final = 0
 FULL_JITTER: Final = 1
 EXPONENTIAL_JITTER: Final = 2
+RETRY_STEPS: Final = 6
+"""Most of them: a constant pause has a sixth of the variance of an exponential one, and its front in time."""
 
 # routes[g, r, column]: region r for group g; the last r is the other provider
 ROUTE_ENTRY: Final = 0  # pool index, -1: none there
@@ -205,7 +209,7 @@ N_POOLS: Final = 1
 N_EDGES: Final = 2
 N_GROUPS: Final = 3
 N_REGIONS: Final = 4  # the provider counts as the last one
-N_STAGES: Final = 5  # retry stages kept per group
+N_STAGES: Final = 5  # retry stages kept per group, each of RETRY_STEPS states
 N_GUARDS: Final = 6
 OOM_BY_MEAN: Final = 7
 HAS_PROVIDER: Final = 8
@@ -280,7 +284,7 @@ def state_layout(
     throttle = breaker + n_edges
     load = throttle + (2 * (n_edges + n_groups) if throttles else 0)
     orbit = load + (n_pools if newest_first else 0)
-    share = orbit + n_groups * n_stages
+    share = orbit + n_groups * n_stages * RETRY_STEPS
     totals = share + n_groups * n_regions
     return StateLayout(
         in_flight=0,

@@ -41,18 +41,21 @@ def lose(plane: Plane, pod: int, share: float) -> None:
 
 
 def waiting_to_retry(plane: Plane, group: int) -> Floats:
-    """(n_stages,) view: user requests between a failed attempt and the next one, by the number of failed attempts."""
+    """(n_stages, RETRY_STEPS) view: user requests between a failed attempt and the next one, by the number of failed
+    attempts and the step of the pause.
+    """
     n_stages = int(plane.net.counts[N_STAGES])
-    at = plane.layout.orbit + group * n_stages
-    return plane.state[at : at + n_stages]
+    at = plane.layout.orbit + group * n_stages * RETRY_STEPS
+    return plane.state[at : at + n_stages * RETRY_STEPS].reshape(n_stages, RETRY_STEPS)
 
 
 def attempts_by_number(plane: Plane, group: int) -> Floats:
     """(attempts,) attempts per second of a group, the first ones first, as they are now."""
     flow, parameters = plane.net.group_algebra[group], plane.net.groups[group]
-    waiting = np.maximum(waiting_to_retry(plane, group)[: int(parameters[GROUP_ATTEMPTS]) - 1], 0.0)
+    steps = int(parameters[GROUP_STEPS])
+    waiting = np.maximum(waiting_to_retry(plane, group)[: int(parameters[GROUP_ATTEMPTS]) - 1, steps - 1], 0.0)
     pauses_s = np.array([retry_pause_s(plane.net.groups, group, k) for k in range(waiting.size)])
-    again_per_s = flow[FLOW_RETRY_SCALE] * waiting / np.maximum(pauses_s + flow[FLOW_FAIL_S], 1e-9)
+    again_per_s = flow[FLOW_RETRY_SCALE] * steps * waiting / np.maximum(pauses_s + flow[FLOW_FAIL_S], 1e-9)
     return np.array([flow[FLOW_DEMAND], *again_per_s])
 
 
@@ -77,7 +80,7 @@ def _take_back(plane: Plane, g: int, lost: float) -> None:
     state[totals + TOTAL_GOOD] -= lost
     state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
     state[totals + TOTAL_USABLE] -= lost
-    waiting = waiting_to_retry(plane, g)[: of_number.size - 1]
+    waiting = waiting_to_retry(plane, g)[: of_number.size - 1, 0]
     waiting += parameters[GROUP_RETRY_SHARE] * of_number[:-1]
     gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_number[:-1].sum()
     state[totals + TOTAL_FAILED] += gave_up + of_number[-1]

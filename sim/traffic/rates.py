@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from sim.traffic.answers import look_up, pods_algebra, pool_answer
-from sim.traffic.calls import calls_flow, throttled_share
+from sim.traffic.calls import begin_flows, calls_flow, throttled_share
 from sim.traffic.compiled import F1, F2, F8, I8, NOTHING, compiled, floats
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -115,7 +115,7 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     """Attempts of one group, where they go, how they end; its retries, its switch of regions, what `account` needs."""
     groups, routes, counts = net.groups, net.routes, net.counts
     n_regions, n_stages = counts[N_REGIONS], counts[N_STAGES]
-    orbit0, share0 = counts[AT_ORBIT] + g * n_stages, counts[AT_SHARE] + g * n_regions
+    orbit0, share0 = counts[AT_ORBIT] + g * n_stages * RETRY_STEPS, counts[AT_SHARE] + g * n_regions
     parameters, flow = groups[g], net.group_algebra[g]
     deadline_s = parameters[GROUP_DEADLINE_S]
     demand, _ = demand_at(demand_s, net.curves, g)
@@ -130,7 +130,7 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
         provider_share = state[share0 + n_regions - 1]
         provider_ok = parameters[GROUP_PROVIDER_OK]
         net.health[g, n_regions - 1] = provider_ok
-    n_retries = int(parameters[GROUP_ATTEMPTS]) - 1
+    n_retries, steps = int(parameters[GROUP_ATTEMPTS]) - 1, int(parameters[GROUP_STEPS])
     success, fail_s, scale, attempts = own_success, 0.0, 1.0, demand
     # The provider's quota depends on the attempts and they on its success: a second pass settles both.
     for _ in range(2 if provider_share > 0.0 else 1):
@@ -140,7 +140,7 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
         fail_s = parameters[GROUP_FAST_FAIL_S] + deadline_s * late
         retries = 0.0
         for k in range(n_retries):
-            retries += state[orbit0 + k] / (retry_pause_s(groups, g, k) + fail_s)
+            retries += state[orbit0 + k * RETRY_STEPS + steps - 1] * steps / (retry_pause_s(groups, g, k) + fail_s)
         scale = 1.0
         if retries > 0.0 and math.isfinite(parameters[GROUP_BUDGET]):
             scale = min(1.0, parameters[GROUP_BUDGET] * demand / retries)
@@ -160,14 +160,16 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     flow[FLOW_RETRY_SCALE], flow[FLOW_USABLE], flow[FLOW_FAIL_S] = scale, usable, fail_s
     again = (1.0 - success) * parameters[GROUP_RETRY_SHARE]
     stage_rate = demand
-    for k in range(n_stages):
-        rate[orbit0 + k], slope[orbit0 + k] = 0.0, 0.0
-        if k < n_retries:
-            leave = 1.0 / (retry_pause_s(groups, g, k) + fail_s)
-            leaving = state[orbit0 + k] * leave
-            rate[orbit0 + k] = stage_rate * again - leaving
-            slope[orbit0 + k] = -leave
-            stage_rate = scale * leaving
+    for k in range(orbit0, orbit0 + n_stages * RETRY_STEPS):
+        rate[k], slope[k] = 0.0, 0.0
+    for k in range(n_retries):
+        leave = steps / (retry_pause_s(groups, g, k) + fail_s)
+        entering, first = stage_rate * again, orbit0 + k * RETRY_STEPS
+        for j in range(first, first + steps):
+            leaving = state[j] * leave
+            rate[j], slope[j] = entering - leaving, -leave
+            entering = leaving
+        stage_rate = scale * entering
     for r in range(n_regions):
         rate[share0 + r] = (routes[g, r, ROUTE_TARGET] - state[share0 + r]) / parameters[GROUP_DRAIN_S]
         slope[share0 + r] = -1.0 / parameters[GROUP_DRAIN_S]
@@ -281,11 +283,12 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
     pools, counts, pool_algebra = net.pools, net.counts, net.pool_algebra
     hold0, quality0, totals0 = counts[AT_HOLD], counts[AT_QUALITY], counts[AT_TOTALS]
     pods_algebra(now_s, state, net)
-    calls_flow(state, rate, slope, net)
+    begin_flows(net)
     for p in range(counts[N_PODS]):
         net.pod_algebra[p, ALG_BOOKED] = 0.0
     for g in range(counts[N_GROUPS]):
         group_flow(demand_s, g, state, rate, slope, net)
+    calls_flow(state, rate, slope, net)
     pods_rate(now_s, state, rate, slope, net)
     for i in range(counts[N_POOLS]):
         relax = 1.0 / max(state[hold0 + i], 1e-3)
