@@ -96,16 +96,48 @@ def test_c21_another_load_is_another_hyperbola() -> None:
     assert found_s == pytest.approx(500.0 / (76.0 - 20.0), rel=0.01)
 
 
-def test_c21_retries_tip_it_below_the_upper_bound_and_with_the_same_shape() -> None:
-    """What tips the system (two attempts) stays below the hyperbola and has its shape: length x (load - capacity left),
-    500 for fresh arrivals, is the same for all sizes within a quarter.
+def stays_late(lasts_s: float, left_per_s: float, step_s: float = 5e-3) -> bool:
+    """Two attempts, request by request in the limit of many: first come first served, each first attempt that will be
+    answered after 5 s is made again 0.1 s later; whether fresh ones are still late at the end.
     """
-    system = c21(2)
+    n, delay = int(150.0 / step_s), round((TIMEOUT_S + 0.1) / step_s)
+    late, waiting = np.zeros(n), 0.0
+    for k in range(n):
+        to_end_s = lasts_s - k * step_s
+        rate = left_per_s if to_end_s > 0.0 else CAPACITY_PER_S
+        again = 80.0 * late[k - delay] if k >= delay else 0.0
+        waiting = max(waiting + (80.0 + again - rate) * step_s, 0.0)
+        done_in_loss = left_per_s * max(to_end_s, 0.0)
+        if waiting > done_in_loss:
+            wait_s = max(to_end_s, 0.0) + (waiting - done_in_loss) / CAPACITY_PER_S
+        else:
+            wait_s = waiting / left_per_s
+        late[k] = wait_s > TIMEOUT_S
+    return bool(late[-100:].mean() > 0.5)
+
+
+def test_c21_retries_tip_it_below_the_upper_bound() -> None:
+    """What tips the system (two attempts) against the exact delays, which keep the shape of the hyperbola.
+
+    Mean rates take the wait of an arrival from the rate of its moment and so count all of a short, deep loss as late:
+    they tip up to a third too early where nothing is left, and within a tenth where most is.
+    """
+    system, exact_s = c21(2), []
+    for left in LEFT_PER_S:
+        low_s, high_s = 1.0, 60.0
+        while high_s - low_s > 0.02 * high_s:
+            middle_s = 0.5 * (low_s + high_s)
+            low_s, high_s = (low_s, middle_s) if stays_late(middle_s, left) else (middle_s, high_s)
+        exact_s.append(high_s)
+    missed = [lasts_s * (80.0 - left) for lasts_s, left in zip(exact_s, LEFT_PER_S, strict=True)]
+    assert missed == pytest.approx([missed[0]] * 4, rel=0.05)
     found_s = [shortest_trigger_s(system, 1.0, Blow(0, 1.0 - left / CAPACITY_PER_S)) for left in LEFT_PER_S]
     assert all(found < bound for found, bound in zip(found_s, HYPERBOLA_S, strict=True))
     assert found_s == sorted(found_s)
-    missed = [found * (80.0 - left) for found, left in zip(found_s, LEFT_PER_S, strict=True)]
-    assert max(missed) < 1.25 * min(missed)
+    ratios = [found / exact for found, exact in zip(found_s, exact_s, strict=True)]
+    assert ratios == sorted(ratios)
+    assert ratios[0] > 0.65
+    assert 0.9 < ratios[-1] < 1.02
 
 
 def test_c21_without_retries_nothing_tips() -> None:
@@ -166,8 +198,8 @@ def test_d04_another_share_is_another_load() -> None:
 
 # --- D05: a narrow window in size, length and load --------------------------------------------------------------
 
-D05_LOAD = 0.59
-"""Load over capacity; the window for which all four outcomes hold is 0.58 to 0.60."""
+D05_LOAD = 0.603
+"""Load over capacity; the window for which all four outcomes hold is 0.593 to 0.615."""
 
 
 def d05(attempts: int = 5) -> System:
@@ -195,7 +227,7 @@ def outcomes(system: System, load: float) -> dict[str, bool]:
     }
 
 
-@pytest.mark.parametrize("load", [0.583, D05_LOAD, 0.597])
+@pytest.mark.parametrize("load", [0.594, D05_LOAD, 0.613])
 def test_d05_one_load_has_all_four_outcomes(load: float) -> None:
     assert outcomes(d05(), load) == {name: metastable for name, (*_, metastable) in OUTCOMES.items()}
 

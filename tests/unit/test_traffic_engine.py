@@ -27,6 +27,7 @@ from sim.traffic.layout import (
     OUT_OFFERED,
     OUT_REJECTED,
     REACHED,
+    RETRY_STEPS,
     SHIFTED,
     TOTAL_FAILED,
 )
@@ -472,7 +473,7 @@ def test_arrays_have_a_row_for_every_name():
     assert names.regions == ("home", "spare")
     assert net.pods.shape[0] == 5
     assert net.pools.shape[0] == 2
-    assert blueprint.state.size == blueprint.layout.size == 4 * 5 + 2 * 2 + 1 + 2 * 3 + 2 * 2 + 2 * 7
+    assert blueprint.state.size == blueprint.layout.size == 4 * 5 + 2 * 2 + 1 + 2 * 3 * RETRY_STEPS + 2 * 2 + 2 * 7
     assert home_shares(scenario, names, "a") == [1.0, 0.0]
     assert home_shares(scenario, names, "b") == [0.0, 1.0]
 
