@@ -7,7 +7,7 @@ import numpy as np
 from sim.laws import law_of
 from sim.scenario.schema import Step
 from sim.traffic.assemble import pod_bounds
-from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS, POD_TABLE
+from sim.traffic.layout import EDGE_ATTEMPTS, GROUP_ATTEMPTS, POD_TABLE, Floats
 from sim.traffic.tables import queue_table
 from sim.world.context import Context, Steps
 from sim.world.failover import Controller
@@ -153,16 +153,15 @@ class Actions:
         for pool in self._pools(services, regions):
             rows = traffic.pods_of[pool]
             service = self._fleet.services[pool]
-            before = [int(traffic.net.pods[row, POD_TABLE]) for row in rows]
+            before = traffic.net.tables[int(traffic.net.pods[rows.start, POD_TABLE])].copy()  # all pods have the same
             slots, queue = pod_bounds(service, traffic.names.placed[pool], float(in_flight))
             stationary = context.scenario.model.queues == "stationary"
             table = queue_table(slots, queue, stationary=stationary, work_spread=service.work_spread)
             traffic.set_tables(rows, table)
 
-            def restore(rows: range = rows, before: list[int] = before) -> None:
-                for row, table in zip(rows, before, strict=True):
-                    traffic.net.pods[row, POD_TABLE] = table
-                traffic.touched()
+            def restore(rows: range = rows, before: Floats = before) -> None:
+                # By the action, so that journals hear of it, waiting requests get the slots and nothing stays settled.
+                traffic.set_tables(rows, before)
 
             self.undo.append(restore)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ from sim.scenario.schema import (
     Service,
     Step,
 )
-from sim.traffic.layout import EDGE_ATTEMPTS
+from sim.traffic.layout import EDGE_ATTEMPTS, POD_TABLE, Floats
 from sim.world import Kind, TrialRecord
 from sim.world.trial import Trial
 
@@ -244,6 +244,12 @@ def test_a_crash_loop_without_any_wait_is_refused_and_does_not_hang():
 # -- people -------------------------------------------------------------------------------------------------
 
 
+def tables_of(trial: Trial) -> Floats:
+    """Slots, places and waiting law of every pod."""
+    net = trial.traffic.net
+    return np.array(net.tables[net.pods[:, POD_TABLE].astype(int)])
+
+
 def test_what_was_done_for_the_incident_is_taken_back_in_reverse_order():
     """Retries disabled and load shed twice in one incident: after it all is as before."""
     steps = {
@@ -259,13 +265,36 @@ def test_what_was_done_for_the_incident_is_taken_back_in_reverse_order():
         operations=Operations(detection=Detection(monitor=Monitor(**{"for": 60.0})), reassess=60.0, runbook=steps),
     )
     trial = Trial(scenario, "test", 0)
-    tables = trial.traffic.net.pods[:, 3].copy()
+    tables = tables_of(trial)
     record = trial.run()
     check(record)
     assert {r.what for r in record.records if r.kind is Kind.ACTION} == set(steps)
     assert count(record, Kind.CLOSED) == 1
     assert trial.traffic.net.edges[:, EDGE_ATTEMPTS].tolist() == [3.0]
-    assert trial.traffic.net.pods[:, 3].tolist() == tables.tolist()
+    assert tables_of(trial).tolist() == tables.tolist()
+
+
+@pytest.mark.parametrize("noise", ["never", "always"])
+def test_the_end_of_shedding_is_an_action_like_its_begin(noise: Literal["never", "always"]):
+    """The journal hears of it, no collapse is taken as certain any more, and waiting requests get the slots back."""
+    steps = {"shed": Step(action="shed", service="web", in_flight=20)}
+    scenario = world(
+        services={"web": service(1.0, slots=8, queue=40)},
+        populations={"staff": users(10.0)},
+        faults={"bad": fault("web in home", Effect(errors=1.0), at_s=100.0, until=500.0)},
+        operations=Operations(detection=Detection(monitor=Monitor(**{"for": 60.0})), reassess=60.0, runbook=steps),
+        model=Model(noise=noise),
+        horizon=1500.0,
+    )
+    trial = Trial(scenario, "test", 0)
+    tables, heard = tables_of(trial), []
+    trial.traffic.journal = lambda name, args, kwargs: heard.append((name, trial.context.now_s))
+    record = trial.run()
+    closed_s = next(r.at_s for r in record.records if r.kind is Kind.CLOSED)
+    of_tables = [at_s for name, at_s in heard if name == "set_tables"]
+    assert len(of_tables) >= 2
+    assert of_tables[-1] == closed_s
+    assert tables_of(trial).tolist() == tables.tolist()
 
 
 def test_scaling_out_twice_adds_no_more_than_there_are_slots():
