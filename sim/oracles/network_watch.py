@@ -8,7 +8,8 @@ Where the semantics leave a choice:
 
 - a probe that finds no free slot waits in the queue like a request, in the queue's order, but needs no place in it and
   no memory; it fails at once if the queue is full;
-- the next probe comes `every` after the last one began, whatever that one waits for;
+- the first probe comes `delay` after ready, and the next one `every` after the last one began, whatever that one waits
+  for;
 - the autoscaler looks at the busy share averaged over the time since its last decision (pods that are ready); pods that
   are starting count as pods, so that it does not order them twice;
 - it takes away the pods with the highest numbers, and those work off what they have.
@@ -41,7 +42,13 @@ class Prober:
     def watch(self, pod: Pod) -> None:
         """Probe the pod from now on, until it dies."""
         self._failures[pod.name] = 0
-        after(self._env, self._spec.delay + self._spec.every, self._on_time, (pod, pod.generation))
+        # Of a pod that is ready when the run begins: the next one of its row. Ready for ever: since the scenario began.
+        age_s = self._env.now - max(pod.ready_at_s, 0.0)
+        ahead_s = self._spec.delay - age_s
+        if ahead_s < 0.0:
+            n_passed = math.ceil(-ahead_s / self._spec.every - _ROUNDING)
+            ahead_s = max(ahead_s + n_passed * self._spec.every, 0.0)
+        after(self._env, ahead_s, self._on_time, (pod, pod.generation))
 
     def _on_time(self, event: Any) -> None:
         pod, generation = event.value

@@ -283,15 +283,35 @@ def test_cold_caches_slow_until_they_are_warm() -> None:
 
 @pytest.mark.parametrize(("timeout_s", "killed"), [(1.0, True), (8.0, False)])
 def test_a_busy_pod_fails_its_liveness_probes(timeout_s: float, killed: bool) -> None:
-    # One slot, each request holds it 7 s, one is always waiting: a probe waits between 0 and 7 s behind them.
+    # One slot, each request holds it 7 s, and the next one comes when it is done: a probe waits up to 7 s.
     probe = Probe(every=10.0, timeout=timeout_s, failures=3, delay=5.0)
     setup = bench(pod(100.0 if killed else 7.0, liveness=probe, startup=fixed(50.0)))
     for k in range(6):
-        setup.send(0.5 + 0.01 * k)
-    setup.run(60.0)
-    # Probes at 15, 25, 35 are given up one second later.
+        setup.send(0.5 + 7.1 * k)
+    setup.run(45.0)
+    # Probes at 5, 15, 25 are given up one second later.
     kills = [(at_s, reason) for at_s, _, reason in setup.network.kills]
-    assert kills == ([(36.0, "liveness")] if killed else [])
+    assert kills == ([(26.0, "liveness")] if killed else [])
+
+
+@pytest.mark.parametrize(
+    ("begin_s", "age_s", "expected_s"),
+    [
+        (0.0, math.inf, 5.0),
+        (1000.0, 1000.0, 1005.0),  # probes at 5, 15, ... since it got ready, and one of them now
+        (1002.0, 1000.0, 1007.0),
+        (1002.0, math.inf, 1005.0),  # ready since the scenario began
+        (1002.0, 1.5, 1005.5),  # the delay is not over
+    ],
+)
+def test_the_first_probe_is_at_ready_and_delay(begin_s: float, age_s: float, expected_s: float) -> None:
+    """The pod is full, so that its next probe kills it."""
+    probe = Probe(every=10.0, timeout=1.0, failures=1, delay=5.0)
+    of_pod = pod(1e6, queue=0, liveness=probe, startup=fixed(1e4))
+    scenario = one_pool(1, 2000.0, service=of_pod, populations={U: users(requests=0.0)})
+    start = NetworkStart(at_s=begin_s, pods={"r/s/1": PodStart(inside=1, awaited=0, age_s=age_s)})
+    run = run_requests(scenario, rng=np.random.default_rng(1), start=start)
+    assert [at_s for at_s, _ in run.liveness_kills] == [pytest.approx(expected_s)]
 
 
 def test_a_full_queue_fails_a_probe_at_once() -> None:
