@@ -1,4 +1,11 @@
-"""What the control plane does in a window of a trial, noted as happenings for the request-level model."""
+"""What the control plane does in a window of a trial, noted as happenings for the request-level model.
+
+Notes
+-----
+From the control plane come: pods stopped and started (but for OOM kills, failed liveness probes, autoscaling, and the
+restarts that follow these: the request-level model has its own), conditions, memory that faults take, limits, shedding,
+reachability, attempts, demand factors, provider and routing targets.
+"""
 
 import math
 from collections.abc import Iterable
@@ -47,9 +54,18 @@ CAUSE: Final = "engine"
 
 @dataclass
 class Notes:
-    """Notes of what the control plane does, as happenings."""
+    """Notes of what the control plane does, as happenings.
+
+    Parameters
+    ----------
+    trial : Trial
+        The trial, played to the begin of the window.
+    begin_s : float
+        Begin of the window, s since the start.
+    """
 
     trial: Trial
+    begin_s: float
     happenings: list[Happening] = field(default_factory=list)
     _life: list[tuple[float, str, bool]] = field(default_factory=list)
     """(time s, pod, whether it started) in order."""
@@ -59,7 +75,7 @@ class Notes:
     _limits: dict[str, float] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Note the state of now, and from now on what changes it."""
+        """Note the state of the begin."""
         trial, traffic = self.trial, self.trial.traffic
         net, names = traffic.net, traffic.names
         self._ready = {pod.name for pod in trial.fleet.pods if pod.state is PodState.READY}
@@ -80,7 +96,20 @@ class Notes:
             ok_share, quota_per_s = net.groups[g, [GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]]
             self.set_provider(g, ok_share=float(ok_share), quota_per_s=float(quota_per_s))
             self.set_targets(g, [float(v) for v in net.routes[g, :, ROUTE_TARGET]])
-        traffic.journal = self._note
+
+    def follow(self, trial: Trial) -> None:
+        """Note from the begin on what changes, while another run of the same trial plays on through the window."""
+        self.trial = trial
+        trial.traffic.journal = self._note
+
+    def ready_changes(self) -> list[tuple[float, int, int]]:
+        """(time s, pool, change of ready pods) from the begin on, in order."""
+        ready, found = set(self._ready), []
+        for at_s, name, started in self._life:
+            if started != (name in ready):
+                (ready.add if started else ready.discard)(name)
+                found.append((at_s, self.trial.fleet.by_name[name].pool, 1 if started else -1))
+        return found
 
     def script(self, records: Iterable[Record]) -> Script:
         """All happenings, without the deaths that the request-level model has its own of, and what follows them."""
@@ -101,11 +130,13 @@ class Notes:
         return Script(tuple(found))
 
     def _note(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        getattr(self, name)(*args, **kwargs)
+        if self.trial.context.now_s >= self.begin_s:
+            getattr(self, name)(*args, **kwargs)
 
     @property
     def _now_s(self) -> float:
-        return self.trial.context.now_s
+        # A trial played to the begin has seen nothing of that moment yet.
+        return max(self.trial.context.now_s, self.begin_s)
 
     def _pod(self, row: int) -> Pod:
         return self.trial.fleet.pods[row]

@@ -26,6 +26,7 @@ import simpy
 from sim.oracles.network_jobs import CALLING, OUTSIDE, Job, Pod
 from sim.oracles.network_kit import Budget, CircuitBreaker, Throttling, TimerLine, after, stream
 from sim.oracles.network_pods import Pool
+from sim.oracles.network_run import Remembered
 from sim.scenario.schema import Call
 
 
@@ -111,7 +112,7 @@ class Edge:
         self.part = spec.calls - self.n_whole
         self.coins = stream(rng.random)
         self._budget = None if spec.retry_budget is None else Budget(spec.retry_budget)
-        self._throttling = None if spec.throttle is None else Throttling(spec.throttle)
+        self._throttling = None if spec.throttle is None else Throttling(env.now, spec.throttle)
         self.breaker = None if spec.breaker is None else CircuitBreaker(env, spec.breaker)
         self._timers = TimerLine(env, spec.timeout, self._late)
         self._has_deadlines = caller.service.deadline_aware
@@ -148,6 +149,15 @@ class Edge:
             leg.owner, leg.awaiting = call, 1
             call.legs.append(leg)
             call.n_open = 1
+
+    def remember(self, past: Remembered) -> None:
+        """What the callers know of their attempts before the run."""
+        if self._budget is not None and past.tokens is not None:
+            self._budget.set_tokens(past.tokens)
+        if self._throttling is not None and past.wanted is not None and past.usable is not None:
+            self._throttling.remember(past.wanted, past.usable)
+        if self.breaker is not None and past.seen is not None and past.share is not None:
+            self.breaker.remember(past.seen, past.share)
 
     def _on_blocked(self, event: Any) -> None:
         self._call_failed(event.value)

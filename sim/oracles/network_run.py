@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BIN_S",
+    "ClientStart",
     "Curves",
     "EdgeTotals",
     "NetworkStart",
     "PodStart",
     "PoolTotals",
     "PopulationTotals",
+    "Remembered",
     "RequestRun",
 ]
 
@@ -39,6 +41,9 @@ class PodStart:
         Requests inside, >= 0.
     awaited : int or None
         How many of them somebody still waits for, the newest ones; None: all.
+    attempts : tuple of (str, int, float) or None
+        Instead of `awaited`, where it is known: population, number of the attempt, and time (s) that is left to its
+        deadline, oldest first.
     ready : bool
         Whether it serves.
     ready_in_s : float or None
@@ -61,6 +66,47 @@ class PodStart:
     age_s: float = math.inf
     crashes: int = 0
     limit_mib: float | None = None
+    attempts: tuple[tuple[str, int, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStart:
+    """A client between two attempts when a run begins, or one whose attempt is lost.
+
+    Parameters
+    ----------
+    number : int
+        Of the attempt, >= 1.
+    in_s : float
+        When, s from the begin.
+    fails : bool
+        True: the attempt is under way and fails then. False: it is sent then.
+    """
+
+    number: int
+    in_s: float
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What users or callers know of their past attempts when a run begins; None: nothing.
+
+    Parameters
+    ----------
+    wanted, usable : float or None
+        Attempts that throttling remembers, and those of them that ended usable.
+    tokens : float or None
+        In the bucket of the retry budget.
+    seen, share : float or None
+        Attempts that a closed breaker remembers, and the share of them that ended usable.
+    """
+
+    wanted: float | None = None
+    usable: float | None = None
+    tokens: float | None = None
+    seen: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +122,25 @@ class NetworkStart:
     retrying : mapping
         By population: clients that will send attempt 2, 3, ... (their last one has failed or will).
     retry_within_s : mapping
-        By population: they do so spread evenly over this time, s. Default: the backoff.
+        By population: they do so spread evenly over these times (attempt 2, 3, ...), s. Default: the backoff.
+    clients : mapping
+        By population: clients of whom more is known than that.
     shares : mapping
         By population and region: share of the clients that go there now.
     breakers : mapping
         By (region, caller, callee): seconds for which that breaker stays open; 0 is half-open.
+    remembered : mapping
+        By population, and by (region, caller, callee): what they know of their attempts.
     """
 
     at_s: float = 0.0
     pods: Mapping[str, PodStart] = field(default_factory=dict)
     retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    retry_within_s: Mapping[str, float] = field(default_factory=dict)
+    retry_within_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    clients: Mapping[str, tuple[ClientStart, ...]] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    remembered: Mapping[str | tuple[str, str, str], Remembered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ Of the requests inside a pod the first ones hold its slots, the rest wait in lin
 are the newest.  Requests in a pool that is called are joined to requests that hold a slot of its caller, one each, as
 calls under way (attempt 1, with the whole timeout before it); what is left over in the callee is worked on for nobody,
 and what is left over in the slots of the caller is at its own work.  Work under way is begun anew, which is exact for
-exponential work.  Clients of the users' attempts wait as long as if those had just been sent, and the requests of
-before the run are not counted as offered, good or failed.
+exponential work.  Clients of the users' attempts wait as long as if those had just been sent, unless the start says
+how long (`PodStart.attempts`), and the requests of before the run are not counted as offered, good or failed.
 """
 
 from __future__ import annotations
@@ -42,23 +42,38 @@ def begin(network: Network, start: NetworkStart, rng: np.random.Generator) -> No
                 _join(network, pool, orphans[edge.callee])
     for name, group in network.groups.items():
         entries = [pool for (_, service), pool in network.pools.items() if service == group.spec.journey]
+        share_of = start.shares.get(name, {})
         for pool in entries:
+            share = share_of.get(pool.name.split("/")[0], 1.0 / len(network.groups))
             for pod in pool.pods:
                 given = start.pods.get(pod.name, PodStart())
-                n_awaited = len(pod.jobs) if given.awaited is None else given.awaited
-                newest = list(pod.jobs)[len(pod.jobs) - min(n_awaited, len(pod.jobs)) :]
-                share = start.shares.get(name, {}).get(pool.name.split("/")[0], 1.0 / len(network.groups))
-                for job in newest:
+                for job in _newest(pod, given.awaited) if given.attempts is None else ():
                     if job.owner is NOBODY and (len(network.groups) == 1 or rng.random() < share):
-                        job.expires_at_s = network.env.now + group.spec.deadline
                         group.adopt(job)
         for index, n in enumerate(start.retrying.get(name, ())):
+            within_s = start.retry_within_s.get(name, (group.spec.backoff,) * (index + 1))[index]
             for _ in range(n):
-                group.resume(index + 2, start.retry_within_s.get(name, group.spec.backoff))
-    for key, open_s in start.breakers.items():
-        breaker = network.edges[key].breaker
-        assert breaker is not None, f"no breaker: {key}"
+                group.resume_within(index + 2, within_s)
+        for client in start.clients.get(name, ()):
+            group.resume(client)
+    for pod in network.pods.values():
+        known = start.pods.get(pod.name, PodStart()).attempts or ()
+        free = [job for job in pod.jobs if job.owner is NOBODY]
+        n = min(len(free), len(known))
+        for job, (name, number, left_s) in zip(free[len(free) - n :], known[len(known) - n :], strict=True):
+            network.groups[name].adopt(job, number, left_s)
+    for key, past in start.remembered.items():
+        (network.groups[key] if isinstance(key, str) else network.edges[key]).remember(past)
+    for edge_key, open_s in start.breakers.items():
+        breaker = network.edges[edge_key].breaker
+        assert breaker is not None, f"no breaker: {edge_key}"
         breaker.half_open() if open_s == 0.0 else breaker.open(open_s)
+
+
+def _newest(pod: Pod, n: int | None) -> list[Job]:
+    """The newest requests inside, all of them by default."""
+    jobs = list(pod.jobs)
+    return jobs if n is None else jobs[max(len(jobs) - n, 0) :]
 
 
 def _begin_pod(pool: Pool, pod: Pod, given: PodStart) -> None:

@@ -15,7 +15,7 @@ from sim.report.inputs import Floats
 from sim.report.page import Page, Section
 from sim.report.panel import Panel, Table
 from sim.report.style import BLUE, GREY, VERMILLION, Look, safe, style
-from sim.report.zoom import Zoom, length_text, verdict
+from sim.report.zoom import CONFIDENCE, FAILED_SHARE, POINTS, SHARE, Zoom, length_text, verdict
 
 POOLS_MAX: Final = 8
 """Pools drawn, those with most requests inside; the table has all."""
@@ -59,7 +59,7 @@ def page_of_zoom(zoom: Zoom) -> Page:
     left_out = len([p for p in zoom.record.pools if any(run.pools[p].offered for run in zoom.runs)]) - len(panels) + 1
     lines = (f"Pools with fewer requests inside are in the table only ({left_out}).",) if left_out > 0 else ()
     sections = (
-        Section("figures", "In numbers", lines=(verdict(zoom), ABOUT_THE_TABLE), tables=(table,)),
+        Section("figures", "In numbers", lines=(verdict(zoom), *about_the_table(zoom)), tables=(table,)),
         Section("curves", "Over time", panels=panels, lines=lines),
         Section("method", "How it was compared", lines=METHOD),
     )
@@ -82,20 +82,36 @@ def page_of_zoom(zoom: Zoom) -> Page:
     )
 
 
-ABOUT_THE_TABLE: Final = (
-    "The last column is the engine minus the mean of the request-level runs, in standard errors of that mean. The "
-    "engine plays one history of the pods that die of chance; the request-level runs play one each."
-)
 METHOD: Final = (
     "The engine plays the trial to the begin of the window. Its state there is handed over in whole requests: those "
-    "inside each pod, the clients that wait to try again, the shares of the regions, breakers, memory and age of the "
-    "pods.",
+    "inside each pod, the clients that wait to try again, the shares of the regions, breakers, throttles and retry "
+    "budgets, memory and age of the pods. The curves are those of the trial without a stop there.",
     "From then on a model of every single request (SimPy, written apart from the engine) plays the same window once "
     "per seed. Faults, repairs, what people and failover controllers did, and the demand are those of the trial. OOM "
     "kills, restarts after them, probes, autoscaling and breakers happen in each model by itself.",
     "Requests that were inside at the begin are worked on but not counted. What arrived before the end is followed "
     "until it has ended.",
 )
+
+
+def about_the_table(zoom: Zoom) -> tuple[str, ...]:
+    """What the last columns mean."""
+    compared = (
+        "The engine's window is one history of several, because it plays single requests itself or pods are killed by "
+        "chance: it is compared as one more draw with the spread of the runs, so that more seeds do not make a small "
+        "difference matter."
+        if zoom.is_by_chance
+        else "The engine gives an expectation: it is compared with the mean of the runs, as well as their number tells "
+        "it."
+    )
+    return (
+        "Difference: the engine minus the mean of the request-level runs, in standard errors of that difference. "
+        + compared,
+        f"Agree: within chance ({CONFIDENCE:.0%}), or too near to matter. Too near are shares whose failures differ by "
+        f"less than {FAILED_SHARE:.0%} of the larger share of failures, {100.0 * POINTS:.0f} percentage point at most, "
+        f"plus what counting so many requests leaves open; other figures within {SHARE:.0%} of each other, half a "
+        "request inside or a twentieth of a pod.",
+    )
 
 
 def _n_played(zoom: Zoom) -> int:
@@ -142,8 +158,8 @@ def _pool_title(zoom: Zoom, pool: str) -> str:
 
 
 def _user_lanes(zoom: Zoom) -> list[_Lane]:
-    trace, shown = zoom.trace, zoom.shown
-    at_s, many = trace.at_s[shown], len(zoom.record.populations) > 1
+    trace = zoom.trace
+    at_s, many = trace.at_s, len(zoom.record.populations) > 1
     lanes = []
     for g, name in enumerate(zoom.record.populations):
         of = f", {name}" if many else ""
@@ -152,17 +168,17 @@ def _user_lanes(zoom: Zoom) -> list[_Lane]:
         share: Floats = np.divide(first, offered, out=np.full_like(offered, np.nan), where=offered > 0.0)
         bins_s = zoom.from_s + BIN_S * (np.arange(offered.shape[1], dtype=np.float64) + 0.5)
         lanes.append(
-            _Lane(f"success of first attempts{of}", at_s, trace.success[shown, g], bins_s, share, is_share=True)
+            _Lane(f"success of first attempts{of}", at_s, trace.success[:, g], bins_s, share, is_share=True)
         )
         times_s, sent = _of_runs(zoom, lambda run, n=name: run.curves.attempts_per_s[n])
         lanes.append(
-            _Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[shown, g], times_s - 0.5 * BIN_S, sent)
+            _Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[:, g], times_s - 0.5 * BIN_S, sent)
         )
     return lanes
 
 
 def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
-    trace, shown, pools = zoom.trace, zoom.shown, zoom.pools
+    trace, pools = zoom.trace, zoom.pools
     at_s = pools.times_s
     times_s, inside = _of_runs(zoom, lambda run: run.curves.in_flight[pool])
     _, ready = _of_runs(zoom, lambda run: run.curves.ready[pool])
@@ -172,8 +188,9 @@ def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
     ]
     if zoom.scenario.services[pool.partition("/")[2]].memory is not None:
         _, memory = _of_runs(zoom, lambda run: run.curves.memory_mib[pool])
-        limits = trace.memory_limit_mib[shown, index]
-        limit = np.interp(at_s, trace.at_s[shown][limits > 0.0], limits[limits > 0.0]) if limits.any() else None
+        limits = trace.memory_limit_mib[:, index]
+        known = limits > 0.0
+        limit = np.interp(at_s, trace.at_s[known], limits[known]) if known.any() else None  # no pod may be ready
         lanes.append(
             _Lane("memory of the fullest pod (MiB)", at_s, pools.memory_mib[:, index], times_s, memory, limit=limit)
         )

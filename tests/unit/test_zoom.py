@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from worlds import at, fault, lasting, memory, region, run_trial, service, two_r
 from zoomed import write_zoomed
 
 from sim.commands.request import ScenarioChoice
-from sim.commands.zoom import WindowChoice, request_runs, window_of
+from sim.commands.zoom import WindowChoice, request_runs, window_of, zoom_of
 from sim.commands.zoom_engine import EngineWindow, play_window
 from sim.errors import UsageError
 from sim.oracles.network_script import (
@@ -57,9 +58,9 @@ def of_kind(window: EngineWindow, kind: type, *, after_s: float) -> list[Any]:
 
 
 def zoomed(shop: Scenario, played: EngineWindow, script: Script, seeds: int = 3) -> Zoom:
-    given = EngineWindow(played.begin, script, played.demand, played.record, played.totals, played.pools)
+    given = replace(played, script=script)
     runs = request_runs(shop, given, WindowChoice(0, "9m", "4m", seeds), workers=1)
-    return Zoom("Web shop", shop, played.record, played.totals, played.pools, 540.0, 780.0, runs)
+    return zoom_of("Web shop", shop, given, 540.0, 780.0, runs)
 
 
 def test_the_two_agree_on_a_plain_window_and_not_without_its_fault(shop: Scenario, played: EngineWindow) -> None:
