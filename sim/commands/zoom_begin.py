@@ -58,6 +58,7 @@ class Begin:
     totals: Floats
     at_s: float
     clients: dict[str, tuple[ClientStart, ...]] = field(default_factory=dict)
+    booked: dict[str, int] = field(default_factory=dict)
     remembered: dict[Key, Remembered] = field(default_factory=dict)
     plays_requests: bool = False
 
@@ -78,6 +79,7 @@ class Begin:
             retrying={name: tuple(whole(n) for n in waiting) for name, waiting in self.retrying.items()},
             retry_within_s=self.retry_within_s,
             clients=self.clients,
+            booked=self.booked,
             shares=self.shares,
             breakers=self.breakers,
             remembered=self.remembered,
@@ -151,8 +153,10 @@ def _one_by_one(of_means: Begin, trial: Trial) -> Begin:
     names, pods = trial.traffic.names, trial.fleet.pods
     clients: dict[str, list[ClientStart]] = {name: [] for name in names.populations}
     waiting: dict[str, list[tuple[str, int, float]]] = {pod.name: [] for pod in pods}
+    booked = dict.fromkeys(names.populations, 0)
     for one in open_requests(crowd_of(trial.traffic), of_means.at_s):
         name = names.populations[one.group]
+        booked[name] += one.booked
         if one.pod >= 0:
             waiting[pods[one.pod].name].append((name, one.attempt, one.within_s))
         else:
@@ -164,6 +168,7 @@ def _one_by_one(of_means: Begin, trial: Trial) -> Begin:
         pods={name: replace(pod, attempts=tuple(waiting[name])) for name, pod in of_means.pods.items()},
         retrying={},
         clients={name: tuple(found) for name, found in clients.items()},
+        booked=booked,
     )
 
 

@@ -183,6 +183,7 @@ class Group:
         n_bins = max(1, math.ceil((horizon_s - env.now) / BIN_S - 1e-9))
         self.bin_offered, self.bin_good, self.bin_first_good = [0] * n_bins, [0] * n_bins, [0] * n_bins
         self.offered = self.good = self.first_good = self.failed = self.open = 0
+        self.ended_good = self.ended_failed = 0
         self.arrived = self.attempts = self.throttled = self.by_provider = self.ended_well = self.ended_badly = 0
 
     # --- arrivals
@@ -295,6 +296,7 @@ class Group:
             return
         job.awaiting = 0
         self.ended_well += 1
+        self.ended_good += self.env.now < self._horizon_s
         if self._throttling is not None:
             self._throttling.accepted(self.env.now)
         if self._counts(job.arrived_at_s):
@@ -319,7 +321,12 @@ class Group:
             and (self._budget is None or self._budget.spend())
         ):
             after(self.env, self._pause_s(job.number), self._on_retry, (job.number + 1, job.arrived_at_s))
-        elif self._counts(job.arrived_at_s):
+        else:
+            self._given_up(job.arrived_at_s)
+
+    def _given_up(self, arrived_at_s: float) -> None:
+        self.ended_failed += self.env.now < self._horizon_s
+        if self._counts(arrived_at_s):
             self.open -= 1
             self.failed += 1
 
@@ -336,9 +343,8 @@ class Group:
         number, arrived_at_s = event.value
         if number <= self.attempts_most:
             self._send(number, arrived_at_s)
-        elif self._counts(arrived_at_s):  # retries were disabled during the pause
-            self.open -= 1
-            self.failed += 1
+        else:  # retries were disabled during the pause
+            self._given_up(arrived_at_s)
 
     def totals(self, attempts: int, throttled: int, by_provider: int) -> PopulationTotals:
         """Requests that arrived before the horizon, with attempts counted up to it."""
@@ -352,4 +358,6 @@ class Group:
             attempts=attempts,
             throttled=throttled,
             by_provider=by_provider,
+            ended_good=self.ended_good,
+            ended_failed=self.ended_failed,
         )

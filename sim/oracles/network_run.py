@@ -125,6 +125,9 @@ class NetworkStart:
         By population: they do so spread evenly over these times (attempt 2, 3, ...), s. Default: the backoff.
     clients : mapping
         By population: clients of whom more is known than that.
+    booked : mapping
+        By population: requests inside that somebody else has counted as good already, besides those that are handed
+        over by `PodStart.awaited` alone.
     shares : mapping
         By population and region: share of the clients that go there now.
     breakers : mapping
@@ -138,6 +141,7 @@ class NetworkStart:
     retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     retry_within_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     clients: Mapping[str, tuple[ClientStart, ...]] = field(default_factory=dict)
+    booked: Mapping[str, int] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     remembered: Mapping[str | tuple[str, str, str], Remembered] = field(default_factory=dict)
@@ -145,7 +149,7 @@ class NetworkStart:
 
 @dataclass(frozen=True, slots=True)
 class PopulationTotals:
-    """Requests of a population that arrived before the horizon: offered = good + failed + open.
+    """Requests of a population that arrived within the run, before the horizon: offered = good + failed + open.
 
     Attributes
     ----------
@@ -153,6 +157,9 @@ class PopulationTotals:
         Requests; those that ended usable, with the first attempt; that failed for good; that had not ended.
     attempts, throttled, by_provider : int
         Attempts wanted before the horizon; those of them not sent by throttling; those accepted by the provider.
+    ended_good, ended_failed : int
+        Requests that ended before the horizon, those from before the run included; those that the start has as good
+        already (`NetworkStart.booked`) are taken off.
     """
 
     offered: int
@@ -163,12 +170,24 @@ class PopulationTotals:
     attempts: int
     throttled: int
     by_provider: int
+    ended_good: int
+    ended_failed: int
 
     @property
     def availability(self) -> float:
         """Good requests as a share of those that ended, [0, 1]; NaN if none did."""
         ended = self.good + self.failed
         return self.good / ended if ended else math.nan
+
+    @property
+    def n_ended(self) -> int:
+        """Requests that ended within the run, whenever they came."""
+        return self.ended_good + self.ended_failed
+
+    @property
+    def served(self) -> float:
+        """Good ones as a share of those, [0, 1]; NaN if none did."""
+        return min(max(self.ended_good / self.n_ended, 0.0), 1.0) if self.n_ended > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True)

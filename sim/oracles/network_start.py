@@ -50,12 +50,14 @@ def begin(network: Network, start: NetworkStart, rng: np.random.Generator) -> No
                 for job in _newest(pod, given.awaited) if given.attempts is None else ():
                     if job.owner is NOBODY and (len(network.groups) == 1 or rng.random() < share):
                         group.adopt(job)
+                        group.ended_good -= 1  # that somebody waits for it means that it is counted as good
         for index, n in enumerate(start.retrying.get(name, ())):
             within_s = start.retry_within_s.get(name, (group.spec.backoff,) * (index + 1))[index]
             for _ in range(n):
                 group.resume_within(index + 2, within_s)
         for client in start.clients.get(name, ()):
             group.resume(client)
+        group.ended_good -= start.booked.get(name, 0)
     for pod in network.pods.values():
         known = start.pods.get(pod.name, PodStart()).attempts or ()
         free = [job for job in pod.jobs if job.owner is NOBODY]

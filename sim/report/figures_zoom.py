@@ -89,8 +89,8 @@ METHOD: Final = (
     "From then on a model of every single request (SimPy, written apart from the engine) plays the same window once "
     "per seed. Faults, repairs, what people and failover controllers did, and the demand are those of the trial. OOM "
     "kills, restarts after them, probes, autoscaling and breakers happen in each model by itself.",
-    "Requests that were inside at the begin are worked on but not counted. What arrived before the end is followed "
-    "until it has ended.",
+    "Requests served are those of all that ended within the window, whenever they came. Success over time is by the "
+    "moment of arrival; what arrived before the end is followed until it has ended.",
 )
 
 

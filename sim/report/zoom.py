@@ -238,11 +238,11 @@ def _figures(zoom: Zoom) -> list[Figure]:
         of = f" of {name}" if many else ""
         mine, totals = zoom.totals[g], [run.populations[name] for run in zoom.runs]
         ended = mine[good] + mine[failed]
-        if min(mine[offered], ended) <= 0.0 or any(t.offered == 0 or t.good + t.failed == 0 for t in totals):
+        if min(mine[offered], ended) <= 0.0 or any(t.offered == 0 or t.n_ended <= 0 for t in totals):
             continue  # nobody came: there is nothing to compare
-        served = tuple(t.availability for t in totals)
-        # Of those that ended, as in the runs: who waits at the begin to try again ends in the window as well.
-        share, n = float(mine[good] / ended), float(np.mean([t.good + t.failed for t in totals]))
+        # Of those that ended in the window, whenever they came: after a storm the engine cannot tell them apart.
+        served = tuple(t.served for t in totals)
+        share, n = float(mine[good] / ended), float(np.mean([t.n_ended for t in totals]))
         found.append(
             Figure(f"availability {name}", f"requests served{of}", share, served, True, 0.0, chance, n_requests=n)
         )

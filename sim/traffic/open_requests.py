@@ -32,6 +32,8 @@ class OpenRequest:
         With a pod: how long the user still waits. Without: when the attempt fails, or when the next one is sent.
     pauses : bool
         The attempt failed already, and the user waits to send the next one.
+    booked : bool
+        Counted as good already, by the mean rates that ran before.
     """
 
     group: int
@@ -39,6 +41,7 @@ class OpenRequest:
     pod: int
     within_s: float
     pauses: bool
+    booked: bool
 
 
 def crowd_of(traffic: "Traffic") -> Crowd:
@@ -74,6 +77,7 @@ def open_requests(crowd: Crowd, now_s: float) -> list[OpenRequest]:
                 pod=int(pod_of[client]) if waits else -1,
                 within_s=max(float(at_s[k]) - now_s, 0.0),
                 pauses=bool(kinds[k] == EVENT_USER_RETRY),
+                booked=bool(clients[client, CLIENT_BOOKED]),
             )
         )
     return found
