@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sim.oracles.network_run import ClientStart, NetworkStart, PodStart, Remembered
+from sim.oracles.network_run import CallStart, ClientStart, NetworkStart, PodStart, Remembered
 from sim.traffic.crowd import EDGE_ACCEPTED, EDGE_TOKENS, EDGE_WANTED, GROUP_ACCEPTED, GROUP_TOKENS, GROUP_WANTED
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import (
+    ALG_WAIT_S,
     EDGE_CALLS,
     EDGE_GATE,
     EDGE_WINDOW_S,
@@ -33,7 +34,7 @@ from sim.traffic.layout import (
     OUT_DONE,
     Floats,
 )
-from sim.traffic.open_requests import crowd_of, open_requests
+from sim.traffic.open_requests import crowd_of, open_calls, open_requests
 from sim.traffic.rates import retry_pause_s
 from sim.world.log import Kind
 from sim.world.pods import Pod, PodState
@@ -58,6 +59,7 @@ class Begin:
     totals: Floats
     at_s: float
     clients: dict[str, tuple[ClientStart, ...]] = field(default_factory=dict)
+    calls: tuple[CallStart, ...] | None = None
     booked: dict[str, int] = field(default_factory=dict)
     remembered: dict[Key, Remembered] = field(default_factory=dict)
     plays_requests: bool = False
@@ -79,6 +81,7 @@ class Begin:
             retrying={name: tuple(whole(n) for n in waiting) for name, waiting in self.retrying.items()},
             retry_within_s=self.retry_within_s,
             clients=self.clients,
+            calls=self.calls,
             booked=self.booked,
             shares=self.shares,
             breakers=self.breakers,
@@ -162,12 +165,20 @@ def _one_by_one(of_means: Begin, trial: Trial) -> Begin:
         else:
             number = one.attempt + 1 if one.pauses else one.attempt
             clients[name].append(ClientStart(number, one.within_s, fails=not one.pauses))
+    calls = []
+    for call in open_calls(crowd_of(trial.traffic), of_means.at_s):
+        pod = pods[call.pod].name if call.pod >= 0 else None
+        callee = names.edges[call.edge][2]
+        calls.append(
+            CallStart(pods[call.caller_pod].name, callee, call.attempt, call.within_s, pod, call.pauses, call.n_left)
+        )
     return replace(
         of_means,
         awaited={},
         pods={name: replace(pod, attempts=tuple(waiting[name])) for name, pod in of_means.pods.items()},
         retrying={},
         clients={name: tuple(found) for name, found in clients.items()},
+        calls=tuple(calls),
         booked=booked,
     )
 
@@ -184,7 +195,10 @@ def _pod_start(pod: Pod, trial: Trial, at_s: float) -> PodStart:
         used_mib = spec.base + pod.leaked_mib + pod.leak_rate * (at_s - pod.leak_at_s)
     age_s = at_s - pod.started_s if pod.n_starts or pod.started_s else math.inf
     limit_mib = pod.limit_mib if spec is not None else None
-    return PodStart(ready=is_ready, used_mib=used_mib, age_s=age_s, crashes=pod.n_crashes, limit_mib=limit_mib)
+    wait_s = float(trial.traffic.net.pod_algebra[pod.row, ALG_WAIT_S])
+    return PodStart(
+        ready=is_ready, used_mib=used_mib, age_s=age_s, crashes=pod.n_crashes, limit_mib=limit_mib, wait_s=wait_s
+    )
 
 
 # --- what users and callers know

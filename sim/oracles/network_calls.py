@@ -137,18 +137,27 @@ class Edge:
             return
         self._attempt(call)
 
-    def resume(self, job: Job, leg: Job | None) -> None:
-        """A call under way when the run begins: its attempt is sent now, and `leg` carries it if given."""
+    def resume(self, job: Job, leg: Job | None, number: int, left_s: float) -> None:
+        """An attempt under way when the run begins, with this time left to it; `leg` carries it if given."""
+        call = self._resumed(job, number)
+        call.awaiting = number
+        after(self.env, left_s, self._on_late, (call, number))
+        if leg is not None:
+            leg.owner, leg.awaiting, leg.number = call, 1, number
+            call.legs.append(leg)
+            call.n_open = 1
+
+    def resume_pause(self, job: Job, number: int, in_s: float) -> None:
+        """A call between two attempts when the run begins: `number` is sent then."""
+        after(self.env, in_s, self._on_retry, self._resumed(job, number - 1))
+
+    def _resumed(self, job: Job, number: int) -> PendingCall:
         self.calls += 1
         self.attempts += 1
         job.state = CALLING
         call = job.call = PendingCall(self, job)
-        call.number = call.awaiting = 1
-        self._timers.start(call)
-        if leg is not None:
-            leg.owner, leg.awaiting = call, 1
-            call.legs.append(leg)
-            call.n_open = 1
+        call.number = number
+        return call
 
     def remember(self, past: Remembered) -> None:
         """What the callers know of their attempts before the run."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BIN_S",
+    "CallStart",
     "ClientStart",
     "Curves",
     "EdgeTotals",
@@ -56,6 +57,9 @@ class PodStart:
         Crashes in a row that CrashLoopBackOff remembers.
     limit_mib : float or None
         Memory limit, MiB; None: that of the scenario.
+    wait_s : float
+        How long the request at the head of its line has waited, s: callers do not wait for what is older than their
+        timeout.
     """
 
     inside: int = 0
@@ -67,6 +71,7 @@ class PodStart:
     crashes: int = 0
     limit_mib: float | None = None
     attempts: tuple[tuple[str, int, float], ...] | None = None
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,35 @@ class ClientStart:
     number: int
     in_s: float
     fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call under way when a run begins.
+
+    Parameters
+    ----------
+    caller_pod, callee : str
+        Pod whose request calls, and the service that it calls.
+    number : int
+        Of the attempt that is under way, or that comes next.
+    in_s : float
+        Time that is left to it, or until it is sent, s.
+    pod : str or None
+        Where the request is that the caller waits for; None: nowhere, so that the attempt fails when its time is over.
+    pauses : bool
+        It is sent then.
+    n_left : int
+        Calls to the same service that come after this one.
+    """
+
+    caller_pod: str
+    callee: str
+    number: int
+    in_s: float
+    pod: str | None = None
+    pauses: bool = False
+    n_left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +159,8 @@ class NetworkStart:
         By population: they do so spread evenly over these times (attempt 2, 3, ...), s. Default: the backoff.
     clients : mapping
         By population: clients of whom more is known than that.
+    calls : tuple of CallStart or None
+        All calls under way; None: as many as the requests inside the callees say.
     booked : mapping
         By population: requests inside that somebody else has counted as good already, besides those that are handed
         over by `PodStart.awaited` alone.
@@ -141,6 +177,7 @@ class NetworkStart:
     retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     retry_within_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     clients: Mapping[str, tuple[ClientStart, ...]] = field(default_factory=dict)
+    calls: tuple[CallStart, ...] | None = None
     booked: Mapping[str, int] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)

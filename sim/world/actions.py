@@ -34,6 +34,8 @@ class Actions:
         self._controllers = controllers
         self._standby = standby
         self._n_provisioned = 0
+        self._normal_tables: dict[int, Floats] = {}
+        """By pool that was shed by hand: what it had before."""
         self.undo: list[Callable[[], None]] = []
 
     def perform(self, name: str, step: Step, regions: list[str]) -> Steps:
@@ -153,15 +155,17 @@ class Actions:
         for pool in self._pools(services, regions):
             rows = traffic.pods_of[pool]
             service = self._fleet.services[pool]
-            before = traffic.net.tables[int(traffic.net.pods[rows.start, POD_TABLE])].copy()  # all pods have the same
+            normal = self._normal_tables.setdefault(
+                pool, traffic.net.tables[int(traffic.net.pods[rows.start, POD_TABLE])].copy()
+            )  # all pods of a pool have the same one
             slots, queue = pod_bounds(service, traffic.names.placed[pool], float(in_flight))
             stationary = context.scenario.model.queues == "stationary"
             table = queue_table(slots, queue, stationary=stationary, work_spread=service.work_spread)
             traffic.set_tables(rows, table)
 
-            def restore(rows: range = rows, before: Floats = before) -> None:
+            def restore(rows: range = rows, normal: Floats = normal) -> None:
                 # By the action, so that journals hear of it, waiting requests get the slots and nothing stays settled.
-                traffic.set_tables(rows, before)
+                traffic.set_tables(rows, normal)
 
             self.undo.append(restore)
 
