@@ -2,13 +2,13 @@
 
 Notes
 -----
-While the engine plays mean rates: in whole requests, the mean number inside each pod, rounded up with the probability of
-its fraction.  Users still wait for as many of those in an entry pod as the engine has booked to end well (its `credit`),
-the newest ones; the clients of all others are among those that will retry, which the engine counts from the moment at
-which the attempt that will fail was sent, so that they retry evenly spread over the time that this takes.
+While the engine plays mean rates: in whole requests, the mean number inside each pod, rounded up with the probability
+of its fraction.  Users still wait for as many of those in an entry pod as the engine has booked to end well (its
+`credit`), the newest ones; the clients of all others are among those that will retry, which the engine counts from the
+moment at which the attempt that will fail was sent, so that they retry evenly spread over the time that this takes.
 
 While the engine plays single requests it knows them one by one: who waits for which pod and how long, whose attempt is
-lost, who tries again when.  The mean rates' columns of these are empty then.
+lost, who tries again when, which calls are under way.  The mean rates' columns of these are empty then.
 
 Throttles, the usable share that breakers have seen and the tokens of retry budgets are handed over.  Of mean rates a
 bucket is empty while the budget holds users back, else full; that of a call is full, 10 retries too many at most.

@@ -7,8 +7,9 @@ are the newest.  Requests in a pool that is called are joined to requests that h
 calls under way, unless the start says which these are (`NetworkStart.calls`): the newest ones, with what their age
 leaves of the timeout; where a whole line is older than that, attempts fail, and each number of attempts is as likely.
 What is left over in the callee is worked on for nobody, and what is left over in the slots of the caller is at its own
-work.  Work under way is begun anew, which is exact for exponential work.  Clients of the users' attempts wait as long as if those had just been sent, unless the start says
-how long (`PodStart.attempts`), and the requests of before the run are not counted as offered, good or failed.
+work.  Work under way is begun anew, which is exact for exponential work.  Clients of the users' attempts wait as long
+as if those had just been sent, unless the start says how long (`PodStart.attempts`), and the requests of before the run
+are not counted as offered, good or failed, but among those that ended.
 """
 
 from __future__ import annotations

@@ -167,13 +167,9 @@ def _user_lanes(zoom: Zoom) -> list[_Lane]:
         first = np.array([run.bin_first_good[name] for run in zoom.runs], dtype=float)
         share: Floats = np.divide(first, offered, out=np.full_like(offered, np.nan), where=offered > 0.0)
         bins_s = zoom.from_s + BIN_S * (np.arange(offered.shape[1], dtype=np.float64) + 0.5)
-        lanes.append(
-            _Lane(f"success of first attempts{of}", at_s, trace.success[:, g], bins_s, share, is_share=True)
-        )
+        lanes.append(_Lane(f"success of first attempts{of}", at_s, trace.success[:, g], bins_s, share, is_share=True))
         times_s, sent = _of_runs(zoom, lambda run, n=name: run.curves.attempts_per_s[n])
-        lanes.append(
-            _Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[:, g], times_s - 0.5 * BIN_S, sent)
-        )
+        lanes.append(_Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[:, g], times_s - 0.5 * BIN_S, sent))
     return lanes
 
 
