@@ -147,23 +147,33 @@ def _with_begin(first: Trace, trace: Trace) -> Trace:
     return Trace(*(np.concatenate([getattr(first, f.name), getattr(trace, f.name)[after]]) for f in fields(Trace)))
 
 
-def pool_curves(trace: Trace, ready_changes: list[tuple[float, int, int]], to_s: float) -> PoolCurves:
-    """Pools at the recorded rows and whenever a pod starts or stops; rows are a second apart, and some pods live less.
+def pool_curves(trace: Trace, changes: list[tuple[float, int, int, float]], to_s: float) -> PoolCurves:
+    """Pools at the recorded rows and whenever a pod starts or stops: rows are a second apart, and some pods live less.
 
     Parameters
     ----------
     trace : Trace
         Of the window, from its begin.
-    ready_changes : list of (float, int, int)
-        Time (s), pool and change of its number of ready pods, in order.
+    changes : list of (float, int, int, float)
+        Time (s), pool, change of its ready pods, and requests inside it after that (NaN: not known), in order.
     to_s : float
         End of the window, s.
     """
-    times_s = np.union1d(trace.at_s, [*(at_s for at_s, _, _ in ready_changes), to_s])
-    # Kills have a row, of the moment before; between two rows of a quiet time requests change along a line.
-    rows = np.searchsorted(trace.at_s, times_s, side="right") - 1
-    ready = np.repeat(trace.ready[:1], len(times_s), axis=0)
-    for at_s, pool, change in ready_changes:
-        ready[times_s >= at_s, pool] += change
-    inside = [np.interp(times_s, trace.at_s, column) for column in trace.in_flight.T]
-    return PoolCurves(times_s, np.array(inside).reshape(-1, len(times_s)).T, ready, trace.memory_mib[rows])
+    n_rows, n_pools = trace.ready.shape
+    at_s = np.array([*trace.at_s, *(change[0] for change in changes), to_s])
+    # A row at a kill is that of the moment before, and comes first.
+    order = np.argsort(at_s, kind="stable")
+    rows = np.searchsorted(trace.at_s, at_s, side="right") - 1
+    inside = np.full((len(at_s), n_pools), np.nan)
+    inside[:n_rows] = trace.in_flight
+    ready = np.repeat(trace.ready[:1], len(at_s), axis=0)
+    place = np.argsort(order)
+    for k, (_, pool, change, n_inside) in enumerate(changes, start=n_rows):
+        ready[place >= place[k], pool] += change
+        inside[k, pool] = n_inside
+    for column in inside.T:
+        # Between two of what is known requests change along a line: steps are long only while little happens.
+        known = order[~np.isnan(column[order])]
+        missing = np.isnan(column)
+        column[missing] = np.interp(at_s[missing], at_s[known], column[known])
+    return PoolCurves(at_s[order], inside[order], ready[order], trace.memory_mib[rows][order])

@@ -67,8 +67,8 @@ class Notes:
     trial: Trial
     begin_s: float
     happenings: list[Happening] = field(default_factory=list)
-    _life: list[tuple[float, str, bool]] = field(default_factory=list)
-    """(time s, pod, whether it started) in order."""
+    _life: list[tuple[float, str, bool, float]] = field(default_factory=list)
+    """(time s, pod, whether it started, requests inside its pool then) in order."""
     _ready: set[str] = field(default_factory=set)
     _present: set[str] = field(default_factory=set)
     _attempts: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -102,13 +102,13 @@ class Notes:
         self.trial = trial
         trial.traffic.journal = self._note
 
-    def ready_changes(self) -> list[tuple[float, int, int]]:
-        """(time s, pool, change of ready pods) from the begin on, in order."""
+    def ready_changes(self) -> list[tuple[float, int, int, float]]:
+        """(time s, pool, change of ready pods, requests inside the pool after that) from the begin on, in order."""
         ready, found = set(self._ready), []
-        for at_s, name, started in self._life:
+        for at_s, name, started, inside in self._life:
             if started != (name in ready):
                 (ready.add if started else ready.discard)(name)
-                found.append((at_s, self.trial.fleet.by_name[name].pool, 1 if started else -1))
+                found.append((at_s, self.trial.fleet.by_name[name].pool, 1 if started else -1, inside))
         return found
 
     def script(self, records: Iterable[Record]) -> Script:
@@ -116,7 +116,7 @@ class Notes:
         own = {(r.at_s, r.pod) for r in records if _is_of_the_model(r)}
         stopped = {pod for pod in self._present if pod not in self._ready}
         found = list(self.happenings)
-        for at_s, name, started in self._life:
+        for at_s, name, started, _ in self._life:
             pod = self.trial.fleet.by_name[name]
             if started:
                 scales_itself = self.trial.fleet.services[pod.pool].autoscale is not None and not pod.for_people
@@ -143,11 +143,17 @@ class Notes:
 
     def start_pod(self, row: int, **_: Any) -> None:
         """A pod is ready."""
-        self._life.append((self._now_s, self._pod(row).name, True))
+        self._note_life(row, started=True)
 
     def stop_pod(self, row: int) -> None:
         """A pod is gone."""
-        self._life.append((self._now_s, self._pod(row).name, False))
+        self._note_life(row, started=False)
+
+    def _note_life(self, row: int, *, started: bool) -> None:
+        pod, traffic = self._pod(row), self.trial.traffic
+        # Single requests are recorded at even times; rows more, without those just before a kill, would shift means.
+        inside = math.nan if traffic.plays_requests else traffic.in_flight(pod.pool)
+        self._life.append((self._now_s, pod.name, started, inside))
 
     def set_listed(self, row: int, listed: bool) -> None:
         """Routing follows death, probes and scaling: the request-level model does that itself."""

@@ -30,6 +30,7 @@ REQUESTS: Final = 0.5
 """So do means of requests inside that are nearer than this."""
 PODS: Final = 0.05
 """So do means of ready pods that are nearer than this."""
+_NOTHING: Final = 5e-5
 _NORMAL: Final = float(stats.norm.ppf(0.5 + 0.5 * CONFIDENCE))
 
 
@@ -226,6 +227,8 @@ class Figure:
     def _text(self, value: float) -> str:
         if self.is_share:
             return f"{100.0 * value:.2f} %"
+        if abs(value) < _NOTHING:
+            return "0"  # means of queues that nobody uses fade for ever
         return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
 
 
@@ -283,7 +286,8 @@ def verdict(zoom: Zoom) -> str:
     apart = [f for f in zoom.figures if not f.agrees]
     within = f"within chance ({CONFIDENCE:.0%}, {seeds}), or too near to matter"
     if not apart:
-        return f"The engine and the request-level model agree: all {len(zoom.figures)} figures are {within}."
+        history = " of the engine's one history" if zoom.is_by_chance else ""
+        return f"The engine and the request-level model agree: all {len(zoom.figures)} figures{history} are {within}."
     worst = max(apart, key=_distance)
     which = joined((f.label for f in apart), 4)
     return (

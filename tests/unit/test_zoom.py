@@ -247,7 +247,7 @@ def test_the_engine_is_seen_from_begin_to_end(played: EngineWindow) -> None:
     """At its own steps: few while nothing happens, a second apart when something does."""
     pools = played.pools
     assert (pools.times_s[0], pools.times_s[-1]) == (540.0, 780.0)
-    assert (np.diff(pools.times_s) > 0.0).all()
+    assert (np.diff(pools.times_s) >= 0.0).all()
     busy = (pools.times_s > 600.0) & (pools.times_s < 605.0)
     assert 3 <= busy.sum() <= 10
     assert set(pools.ready[:, 1]) == {4.0}

@@ -179,6 +179,13 @@ def test_pods_that_live_for_less_than_a_sample_are_in_the_average() -> None:
     pools = window.pools
     area = float(pools.ready[:-1, 0] @ np.diff(pools.times_s))
     assert area == pytest.approx(lived_s, abs=1e-6)
+    inside = float(np.trapezoid(pools.in_flight[:, 0], pools.times_s)) / 300.0
+    looked_at = Trial(scenario, "test", 0)
+    seen: list[float] = []
+    for at_s in np.arange(100.0, 400.0, 0.02):
+        looked_at.context.after(float(at_s), lambda: seen.append(looked_at.traffic.in_flight(0)))
+    looked_at.play_to(400.0)
+    assert inside == pytest.approx(float(np.mean(seen)), rel=0.05)
     assert 0.05 < area / len(kills) < 1.0
 
 
