@@ -59,7 +59,9 @@ def page_of_zoom(zoom: Zoom) -> Page:
     panels = zoom_panels(zoom)
     pools = zoom.record.pools
     dead = [pool for pool in pools if not _was_ready(zoom, pool)]
-    lines = (f"No pod was ready in {joined(dead, POOLS_MAX)}: nothing to draw.",) if dead else ()
+    lines: tuple[str, ...] = ()
+    if dead:
+        lines += (f"No pod was ready in {joined(dead, POOLS_MAX)}: nothing to draw.",)
     left_out = sum(_was_ready(zoom, pool) and _is_used(zoom, pool) for pool in pools) - len(drawn_pools(zoom))
     if left_out:
         lines += (f"Pools with fewer requests inside are in the table only ({left_out}).",)

@@ -158,6 +158,14 @@ def test_a_window_is_the_same_trial_to_the_last_bit(shop: Scenario, mode: Mode) 
     assert window.plays_requests is (mode != "never")
 
 
+def test_a_look_within_the_window_would_give_another_history(shop: Scenario) -> None:
+    """Negative control: why the trial is played once more without one."""
+    looked_at = Trial(played_by(shop, "auto"), "test", 0)
+    looked_at.context.after(600.3, lambda: None)
+    whole = run_trial(played_by(shop, "auto"), "test", 0)
+    assert seen(looked_at.run(960.0).records, 960.0) != seen(whole.records, 960.0)
+
+
 def test_pods_that_live_for_less_than_a_sample_are_in_the_average() -> None:
     """Two pods that are killed within half a second of their start, every ten seconds."""
     scenario = world(
