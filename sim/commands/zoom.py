@@ -54,12 +54,19 @@ def zoom_in(scenario: ScenarioChoice, choice: RunChoice, output: OutputChoice, w
         raise UsageError("this scenario has no populations: there are no requests to play")
     played = play_window(resolved, name, window.trial, from_s, for_s)
     runs = request_runs(resolved, played, window, workers=choice.workers)
-    zoom = Zoom(experiment.name, resolved, played.record, played.totals, played.pools, from_s, from_s + for_s, runs)
+    zoom = zoom_of(experiment.name, resolved, played, from_s, from_s + for_s, runs)
     report = _write_report(zoom, choice.out) if output.report else None
     if output.json:
         print_document(zoom_document(zoom, report))
         return
     _print(zoom, report)
+
+
+def zoom_of(
+    name: str, scenario: Scenario, played: EngineWindow, from_s: float, to_s: float, runs: tuple[RequestRun, ...]
+) -> Zoom:
+    """Both sides of a window (s since the start), beside each other."""
+    return Zoom(name, scenario, played.record, played.totals, played.pools, from_s, to_s, runs, played.plays_requests)
 
 
 def window_of(window: WindowChoice, scenario: Scenario) -> tuple[float, float]:

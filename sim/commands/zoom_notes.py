@@ -1,4 +1,11 @@
-"""What the control plane does in a window of a trial, noted as happenings for the request-level model."""
+"""What the control plane does in a window of a trial, noted as happenings for the request-level model.
+
+Notes
+-----
+From the control plane come: pods stopped and started (but for OOM kills, failed liveness probes, autoscaling, and the
+restarts that follow these: the request-level model has its own), conditions, memory that faults take, limits, shedding,
+reachability, attempts, demand factors, provider and routing targets.
+"""
 
 import math
 from collections.abc import Iterable
@@ -47,19 +54,28 @@ CAUSE: Final = "engine"
 
 @dataclass
 class Notes:
-    """Notes of what the control plane does, as happenings."""
+    """Notes of what the control plane does, as happenings.
+
+    Parameters
+    ----------
+    trial : Trial
+        The trial, played to the begin of the window.
+    begin_s : float
+        Begin of the window, s since the start.
+    """
 
     trial: Trial
+    begin_s: float
     happenings: list[Happening] = field(default_factory=list)
-    _life: list[tuple[float, str, bool]] = field(default_factory=list)
-    """(time s, pod, whether it started) in order."""
+    _life: list[tuple[float, str, bool, float]] = field(default_factory=list)
+    """(time s, pod, whether it started, requests inside its pool then) in order."""
     _ready: set[str] = field(default_factory=set)
     _present: set[str] = field(default_factory=set)
     _attempts: dict[tuple[str, int], int] = field(default_factory=dict)
     _limits: dict[str, float] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Note the state of now, and from now on what changes it."""
+        """Note the state of the begin."""
         trial, traffic = self.trial, self.trial.traffic
         net, names = traffic.net, traffic.names
         self._ready = {pod.name for pod in trial.fleet.pods if pod.state is PodState.READY}
@@ -80,14 +96,27 @@ class Notes:
             ok_share, quota_per_s = net.groups[g, [GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA]]
             self.set_provider(g, ok_share=float(ok_share), quota_per_s=float(quota_per_s))
             self.set_targets(g, [float(v) for v in net.routes[g, :, ROUTE_TARGET]])
-        traffic.journal = self._note
+
+    def follow(self, trial: Trial) -> None:
+        """Note from the begin on what changes, while another run of the same trial plays on through the window."""
+        self.trial = trial
+        trial.traffic.journal = self._note
+
+    def ready_changes(self) -> list[tuple[float, int, int, float]]:
+        """(time s, pool, change of ready pods, requests inside the pool after that) from the begin on, in order."""
+        ready, found = set(self._ready), []
+        for at_s, name, started, inside in self._life:
+            if started != (name in ready):
+                (ready.add if started else ready.discard)(name)
+                found.append((at_s, self.trial.fleet.by_name[name].pool, 1 if started else -1, inside))
+        return found
 
     def script(self, records: Iterable[Record]) -> Script:
         """All happenings, without the deaths that the request-level model has its own of, and what follows them."""
         own = {(r.at_s, r.pod) for r in records if _is_of_the_model(r)}
         stopped = {pod for pod in self._present if pod not in self._ready}
         found = list(self.happenings)
-        for at_s, name, started in self._life:
+        for at_s, name, started, _ in self._life:
             pod = self.trial.fleet.by_name[name]
             if started:
                 scales_itself = self.trial.fleet.services[pod.pool].autoscale is not None and not pod.for_people
@@ -101,22 +130,30 @@ class Notes:
         return Script(tuple(found))
 
     def _note(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        getattr(self, name)(*args, **kwargs)
+        if self.trial.context.now_s >= self.begin_s:
+            getattr(self, name)(*args, **kwargs)
 
     @property
     def _now_s(self) -> float:
-        return self.trial.context.now_s
+        # A trial played to the begin has seen nothing of that moment yet.
+        return max(self.trial.context.now_s, self.begin_s)
 
     def _pod(self, row: int) -> Pod:
         return self.trial.fleet.pods[row]
 
     def start_pod(self, row: int, **_: Any) -> None:
         """A pod is ready."""
-        self._life.append((self._now_s, self._pod(row).name, True))
+        self._note_life(row, started=True)
 
     def stop_pod(self, row: int) -> None:
         """A pod is gone."""
-        self._life.append((self._now_s, self._pod(row).name, False))
+        self._note_life(row, started=False)
+
+    def _note_life(self, row: int, *, started: bool) -> None:
+        pod, traffic = self._pod(row), self.trial.traffic
+        # Single requests are recorded at even times; rows more, without those just before a kill, would shift means.
+        inside = math.nan if traffic.plays_requests else traffic.in_flight(pod.pool)
+        self._life.append((self._now_s, pod.name, started, inside))
 
     def set_listed(self, row: int, listed: bool) -> None:
         """Routing follows death, probes and scaling: the request-level model does that itself."""

@@ -26,6 +26,7 @@ import simpy
 from sim.oracles.network_jobs import CALLING, OUTSIDE, Job, Pod
 from sim.oracles.network_kit import Budget, CircuitBreaker, Throttling, TimerLine, after, stream
 from sim.oracles.network_pods import Pool
+from sim.oracles.network_run import Remembered
 from sim.scenario.schema import Call
 
 
@@ -111,7 +112,7 @@ class Edge:
         self.part = spec.calls - self.n_whole
         self.coins = stream(rng.random)
         self._budget = None if spec.retry_budget is None else Budget(spec.retry_budget)
-        self._throttling = None if spec.throttle is None else Throttling(spec.throttle)
+        self._throttling = None if spec.throttle is None else Throttling(env.now, spec.throttle)
         self.breaker = None if spec.breaker is None else CircuitBreaker(env, spec.breaker)
         self._timers = TimerLine(env, spec.timeout, self._late)
         self._has_deadlines = caller.service.deadline_aware
@@ -136,18 +137,36 @@ class Edge:
             return
         self._attempt(call)
 
-    def resume(self, job: Job, leg: Job | None) -> None:
-        """A call under way when the run begins: its attempt is sent now, and `leg` carries it if given."""
+    def resume(self, job: Job, leg: Job | None, number: int, left_s: float) -> None:
+        """An attempt under way when the run begins, with this time left to it; `leg` carries it if given."""
+        call = self._resumed(job, number)
+        call.awaiting = number
+        after(self.env, left_s, self._on_late, (call, number))
+        if leg is not None:
+            leg.owner, leg.awaiting, leg.number = call, 1, number
+            call.legs.append(leg)
+            call.n_open = 1
+
+    def resume_pause(self, job: Job, number: int, in_s: float) -> None:
+        """A call between two attempts when the run begins: `number` is sent then."""
+        after(self.env, in_s, self._on_retry, self._resumed(job, number - 1))
+
+    def _resumed(self, job: Job, number: int) -> PendingCall:
         self.calls += 1
         self.attempts += 1
         job.state = CALLING
         call = job.call = PendingCall(self, job)
-        call.number = call.awaiting = 1
-        self._timers.start(call)
-        if leg is not None:
-            leg.owner, leg.awaiting = call, 1
-            call.legs.append(leg)
-            call.n_open = 1
+        call.number = number
+        return call
+
+    def remember(self, past: Remembered) -> None:
+        """What the callers know of their attempts before the run."""
+        if self._budget is not None and past.tokens is not None:
+            self._budget.set_tokens(past.tokens)
+        if self._throttling is not None and past.wanted is not None and past.usable is not None:
+            self._throttling.remember(past.wanted, past.usable)
+        if self.breaker is not None and past.seen is not None and past.share is not None:
+            self.breaker.remember(past.seen, past.share)
 
     def _on_blocked(self, event: Any) -> None:
         self._call_failed(event.value)

@@ -25,7 +25,7 @@ import simpy
 from sim.oracles.network_jobs import Job
 from sim.oracles.network_kit import Budget, Throttling, TimerLine, after, stream
 from sim.oracles.network_pods import Pool
-from sim.oracles.network_run import BIN_S, PopulationTotals
+from sim.oracles.network_run import BIN_S, ClientStart, PopulationTotals, Remembered
 from sim.scenario.schema import Failover, Population, Scenario
 
 USER_FAST_FAIL_S = 0.05
@@ -178,11 +178,12 @@ class Group:
         self.factors: dict[str, float] = {}
         self.rate_per_s, self._stream = 0.0, 0
         self._budget = None if spec.retry_budget is None else Budget(spec.retry_budget)
-        self._throttling = None if spec.throttle is None else Throttling(spec.throttle)
+        self._throttling = None if spec.throttle is None else Throttling(env.now, spec.throttle)
         self._deadlines = TimerLine(env, spec.deadline, self._late)
         n_bins = max(1, math.ceil((horizon_s - env.now) / BIN_S - 1e-9))
         self.bin_offered, self.bin_good, self.bin_first_good = [0] * n_bins, [0] * n_bins, [0] * n_bins
         self.offered = self.good = self.first_good = self.failed = self.open = 0
+        self.ended_good = self.ended_failed = 0
         self.arrived = self.attempts = self.throttled = self.by_provider = self.ended_well = self.ended_badly = 0
 
     # --- arrivals
@@ -212,14 +213,34 @@ class Group:
             self._budget.earn()
         self._send(1, now_s)
 
-    def resume(self, number: int, spread_s: float) -> None:
-        """A client of before the run that waits to send attempt `number` (its request does not count)."""
-        after(self.env, spread_s * next(self._pauses), self._on_retry, (number, -math.inf))
+    def resume(self, client: ClientStart) -> None:
+        """A client of before the run, whose request does not count."""
+        if client.fails:
+            after(self.env, client.in_s, self._on_rejected, Job(self, client.number, -math.inf, math.inf))
+        else:
+            after(self.env, client.in_s, self._on_retry, (client.number, -math.inf))
 
-    def adopt(self, job: Job) -> None:
-        """A request of before the run that somebody still waits for."""
-        job.owner, job.awaiting = self, 1
-        self._deadlines.start(job)
+    def resume_within(self, number: int, spread_s: float) -> None:
+        """A client of before the run that waits to send attempt `number`, some time within the spread."""
+        self.resume(ClientStart(number, spread_s * next(self._pauses)))
+
+    def adopt(self, job: Job, number: int = 1, left_s: float | None = None) -> None:
+        """A request of before the run that somebody still waits for, the whole deadline or what is left of it."""
+        left_s = self._deadline_s if left_s is None else left_s
+        job.owner, job.awaiting, job.number = self, 1, number
+        job.expires_at_s = self.env.now + left_s
+        after(self.env, left_s, self._on_deadline, job)
+
+    def _on_deadline(self, event: Any) -> None:
+        if event.value.awaiting:
+            self._late(event.value)
+
+    def remember(self, past: Remembered) -> None:
+        """What the users know of their attempts before the run."""
+        if self._budget is not None and past.tokens is not None:
+            self._budget.set_tokens(past.tokens)
+        if self._throttling is not None and past.wanted is not None and past.usable is not None:
+            self._throttling.remember(past.wanted, past.usable)
 
     # --- attempts
 
@@ -275,6 +296,7 @@ class Group:
             return
         job.awaiting = 0
         self.ended_well += 1
+        self.ended_good += self.env.now < self._horizon_s
         if self._throttling is not None:
             self._throttling.accepted(self.env.now)
         if self._counts(job.arrived_at_s):
@@ -299,7 +321,12 @@ class Group:
             and (self._budget is None or self._budget.spend())
         ):
             after(self.env, self._pause_s(job.number), self._on_retry, (job.number + 1, job.arrived_at_s))
-        elif self._counts(job.arrived_at_s):
+        else:
+            self._given_up(job.arrived_at_s)
+
+    def _given_up(self, arrived_at_s: float) -> None:
+        self.ended_failed += self.env.now < self._horizon_s
+        if self._counts(arrived_at_s):
             self.open -= 1
             self.failed += 1
 
@@ -313,7 +340,11 @@ class Group:
         return pause_s
 
     def _on_retry(self, event: Any) -> None:
-        self._send(*event.value)
+        number, arrived_at_s = event.value
+        if number <= self.attempts_most:
+            self._send(number, arrived_at_s)
+        else:  # retries were disabled during the pause
+            self._given_up(arrived_at_s)
 
     def totals(self, attempts: int, throttled: int, by_provider: int) -> PopulationTotals:
         """Requests that arrived before the horizon, with attempts counted up to it."""
@@ -327,4 +358,6 @@ class Group:
             attempts=attempts,
             throttled=throttled,
             by_provider=by_provider,
+            ended_good=self.ended_good,
+            ended_failed=self.ended_failed,
         )

@@ -110,14 +110,18 @@ class Budget:
         self._tokens -= 1.0
         return True
 
+    def set_tokens(self, n: float) -> None:
+        """So many tokens are left, at the begin of a run in the middle."""
+        self._tokens = min(max(n, 0.0), _TOKENS_MOST)
+
 
 class Fading:
     """Two counts that forget exponentially: what was wanted and what of it went well."""
 
-    def __init__(self, window_s: float, *, seen: float = 0.0) -> None:
+    def __init__(self, now_s: float, window_s: float, *, seen: float = 0.0) -> None:
         self._window_s = window_s
         self.n = self.n_good = seen
-        self._at_s = 0.0
+        self._at_s = now_s
 
     def fade(self, now_s: float) -> None:
         """Forget what the time since the last call makes forget."""
@@ -131,9 +135,13 @@ class Fading:
 class Throttling:
     """Client-side adaptive throttling (Site Reliability Engineering, 2016, "Handling Overload")."""
 
-    def __init__(self, spec: Throttle) -> None:
+    def __init__(self, now_s: float, spec: Throttle) -> None:
         self._ratio = spec.ratio
-        self._counts = Fading(spec.window)
+        self._counts = Fading(now_s, spec.window)
+
+    def remember(self, wanted: float, usable: float) -> None:
+        """At the begin of a run in the middle: what was wanted before, and what of it ended usable."""
+        self._counts.n, self._counts.n_good = wanted, usable
 
     def refuses(self, now_s: float, coin: float) -> bool:
         """Count one more wanted attempt; whether it is not even sent."""
@@ -165,10 +173,16 @@ class CircuitBreaker:
     def __init__(self, env: simpy.Environment, spec: Breaker) -> None:
         self._env, self._spec = env, spec
         self._level = max(1.0 - spec.failures, 1e-3)
-        self._counts = Fading(spec.window, seen=_BREAKER_WEIGHT)
+        self._counts = Fading(env.now, spec.window, seen=_BREAKER_WEIGHT)
         self._weight_closed = _BREAKER_WEIGHT
         self.state = self.CLOSED
         self.opened_at_s: list[float] = []
+
+    def remember(self, seen: float, share: float) -> None:
+        """At the begin of a run in the middle: attempts seen before, and the usable share of them."""
+        # Above the level, as of every closed breaker.
+        seen, share = max(seen, _BREAKER_WEIGHT), min(max(share, self._level), 1.0)
+        self._counts.n, self._counts.n_good = seen, seen * share
 
     def lets_through(self, coin: float) -> bool:
         """Whether a call may go out now."""

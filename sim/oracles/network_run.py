@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BIN_S",
+    "CallStart",
+    "ClientStart",
     "Curves",
     "EdgeTotals",
     "NetworkStart",
     "PodStart",
     "PoolTotals",
     "PopulationTotals",
+    "Remembered",
     "RequestRun",
 ]
 
@@ -39,6 +42,9 @@ class PodStart:
         Requests inside, >= 0.
     awaited : int or None
         How many of them somebody still waits for, the newest ones; None: all.
+    attempts : tuple of (str, int, float) or None
+        Instead of `awaited`, where it is known: population, number of the attempt, and time (s) that is left to its
+        deadline, oldest first.
     ready : bool
         Whether it serves.
     ready_in_s : float or None
@@ -51,6 +57,9 @@ class PodStart:
         Crashes in a row that CrashLoopBackOff remembers.
     limit_mib : float or None
         Memory limit, MiB; None: that of the scenario.
+    wait_s : float
+        How long the request at the head of its line has waited, s: callers do not wait for what is older than their
+        timeout.
     """
 
     inside: int = 0
@@ -61,6 +70,77 @@ class PodStart:
     age_s: float = math.inf
     crashes: int = 0
     limit_mib: float | None = None
+    attempts: tuple[tuple[str, int, float], ...] | None = None
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStart:
+    """A client between two attempts when a run begins, or one whose attempt is lost.
+
+    Parameters
+    ----------
+    number : int
+        Of the attempt, >= 1.
+    in_s : float
+        When, s from the begin.
+    fails : bool
+        True: the attempt is under way and fails then. False: it is sent then.
+    """
+
+    number: int
+    in_s: float
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call under way when a run begins.
+
+    Parameters
+    ----------
+    caller_pod, callee : str
+        Pod whose request calls, and the service that it calls.
+    number : int
+        Of the attempt that is under way, or that comes next.
+    in_s : float
+        Time that is left to it, or until it is sent, s.
+    pod : str or None
+        Where the request is that the caller waits for; None: nowhere, so that the attempt fails when its time is over.
+    pauses : bool
+        It is sent then.
+    n_left : int
+        Calls to the same service that come after this one.
+    """
+
+    caller_pod: str
+    callee: str
+    number: int
+    in_s: float
+    pod: str | None = None
+    pauses: bool = False
+    n_left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What users or callers know of their past attempts when a run begins; None: nothing.
+
+    Parameters
+    ----------
+    wanted, usable : float or None
+        Attempts that throttling remembers, and those of them that ended usable.
+    tokens : float or None
+        In the bucket of the retry budget.
+    seen, share : float or None
+        Attempts that a closed breaker remembers, and the share of them that ended usable.
+    """
+
+    wanted: float | None = None
+    usable: float | None = None
+    tokens: float | None = None
+    seen: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +156,37 @@ class NetworkStart:
     retrying : mapping
         By population: clients that will send attempt 2, 3, ... (their last one has failed or will).
     retry_within_s : mapping
-        By population: they do so spread evenly over this time, s. Default: the backoff.
+        By population: they do so spread evenly over these times (attempt 2, 3, ...), s. Default: the backoff.
+    clients : mapping
+        By population: clients of whom more is known than that.
+    calls : tuple of CallStart or None
+        All calls under way; None: as many as the requests inside the callees say.
+    booked : mapping
+        By population: requests inside that somebody else has counted as good already, besides those that are handed
+        over by `PodStart.awaited` alone.
     shares : mapping
         By population and region: share of the clients that go there now.
     breakers : mapping
         By (region, caller, callee): seconds for which that breaker stays open; 0 is half-open.
+    remembered : mapping
+        By population, and by (region, caller, callee): what they know of their attempts.
     """
 
     at_s: float = 0.0
     pods: Mapping[str, PodStart] = field(default_factory=dict)
     retrying: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    retry_within_s: Mapping[str, float] = field(default_factory=dict)
+    retry_within_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    clients: Mapping[str, tuple[ClientStart, ...]] = field(default_factory=dict)
+    calls: tuple[CallStart, ...] | None = None
+    booked: Mapping[str, int] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     breakers: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    remembered: Mapping[str | tuple[str, str, str], Remembered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PopulationTotals:
-    """Requests of a population that arrived before the horizon: offered = good + failed + open.
+    """Requests of a population that arrived within the run, before the horizon: offered = good + failed + open.
 
     Attributes
     ----------
@@ -101,6 +194,9 @@ class PopulationTotals:
         Requests; those that ended usable, with the first attempt; that failed for good; that had not ended.
     attempts, throttled, by_provider : int
         Attempts wanted before the horizon; those of them not sent by throttling; those accepted by the provider.
+    ended_good, ended_failed : int
+        Requests that ended before the horizon, those from before the run included; those that the start has as good
+        already (`NetworkStart.booked`) are taken off.
     """
 
     offered: int
@@ -111,12 +207,24 @@ class PopulationTotals:
     attempts: int
     throttled: int
     by_provider: int
+    ended_good: int
+    ended_failed: int
 
     @property
     def availability(self) -> float:
         """Good requests as a share of those that ended, [0, 1]; NaN if none did."""
         ended = self.good + self.failed
         return self.good / ended if ended else math.nan
+
+    @property
+    def n_ended(self) -> int:
+        """Requests that ended within the run, whenever they came."""
+        return self.ended_good + self.ended_failed
+
+    @property
+    def served(self) -> float:
+        """Good ones as a share of those, [0, 1]; NaN if none did."""
+        return min(max(self.ended_good / self.n_ended, 0.0), 1.0) if self.n_ended > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from sim.report.html import render
 from sim.report.inputs import Floats
 from sim.report.page import Page, Section
 from sim.report.panel import Panel, Table
-from sim.report.style import BLUE, GREY, VERMILLION, Look, safe, style
-from sim.report.zoom import Zoom, length_text, verdict
+from sim.report.style import BLUE, GREY, VERMILLION, Look, joined, safe, style
+from sim.report.zoom import CONFIDENCE, FAILED_SHARE, POINTS, SHARE, Zoom, length_text, verdict
 
 POOLS_MAX: Final = 8
 """Pools drawn, those with most requests inside; the table has all."""
@@ -25,8 +25,9 @@ ROWS_MAX: Final = 400
 ENGINE: Final = Look(BLUE, "solid", "circle", "")
 REQUESTS: Final = Look(VERMILLION, "dot", "square", "")
 HOW_TO_READ: Final = (
-    "Line: the engine. Band: smallest to largest of the request-level runs, with their mean as a dotted line; rates "
-    "and shares are those of 10 s."
+    "Line: the engine. Band: smallest to largest of the request-level runs, with their mean as a dotted line. Rates "
+    "and shares of the runs are those of 10 s, and their pods are looked at every 10 s: what comes and goes in between "
+    "counts in the table only."
 )
 
 
@@ -56,10 +57,16 @@ def page_of_zoom(zoom: Zoom) -> Page:
     """All of it."""
     table = comparison_table(zoom)
     panels = zoom_panels(zoom)
-    left_out = len([p for p in zoom.record.pools if any(run.pools[p].offered for run in zoom.runs)]) - len(panels) + 1
-    lines = (f"Pools with fewer requests inside are in the table only ({left_out}).",) if left_out > 0 else ()
+    pools = zoom.record.pools
+    dead = [pool for pool in pools if not _was_ready(zoom, pool)]
+    lines: tuple[str, ...] = ()
+    if dead:
+        lines += (f"No pod was ready in {joined(dead, POOLS_MAX)}: nothing to draw.",)
+    left_out = sum(_was_ready(zoom, pool) and _is_used(zoom, pool) for pool in pools) - len(drawn_pools(zoom))
+    if left_out:
+        lines += (f"Pools with fewer requests inside are in the table only ({left_out}).",)
     sections = (
-        Section("figures", "In numbers", lines=(verdict(zoom), ABOUT_THE_TABLE), tables=(table,)),
+        Section("figures", "In numbers", lines=(verdict(zoom), *about_the_table(zoom)), tables=(table,)),
         Section("curves", "Over time", panels=panels, lines=lines),
         Section("method", "How it was compared", lines=METHOD),
     )
@@ -82,20 +89,34 @@ def page_of_zoom(zoom: Zoom) -> Page:
     )
 
 
-ABOUT_THE_TABLE: Final = (
-    "The last column is the engine minus the mean of the request-level runs, in standard errors of that mean. The "
-    "engine plays one history of the pods that die of chance; the request-level runs play one each."
-)
 METHOD: Final = (
     "The engine plays the trial to the begin of the window. Its state there is handed over in whole requests: those "
-    "inside each pod, the clients that wait to try again, the shares of the regions, breakers, memory and age of the "
-    "pods.",
+    "inside each pod, the clients that wait to try again, the shares of the regions, breakers, throttles and retry "
+    "budgets, memory and age of the pods. The curves are those of the trial without a stop there.",
     "From then on a model of every single request (SimPy, written apart from the engine) plays the same window once "
     "per seed. Faults, repairs, what people and failover controllers did, and the demand are those of the trial. OOM "
     "kills, restarts after them, probes, autoscaling and breakers happen in each model by itself.",
-    "Requests that were inside at the begin are worked on but not counted. What arrived before the end is followed "
-    "until it has ended.",
+    "Requests served are those of all that ended within the window, whenever they came. Success over time is by the "
+    "moment of arrival; what arrived before the end is followed until it has ended.",
 )
+
+
+def about_the_table(zoom: Zoom) -> tuple[str, ...]:
+    """What the last columns mean."""
+    compared = (
+        "The engine's window is one history of several, because it plays single requests itself or pods are killed by "
+        "chance: it is compared as one more draw with the spread of the runs."
+        if zoom.is_by_chance
+        else "The engine gives an expectation: it is compared with the mean of the runs, which more seeds make sharper."
+    )
+    return (
+        "Difference: the engine minus the mean of the request-level runs, in standard errors of that difference. "
+        + compared,
+        f"Agree: within chance ({CONFIDENCE:.0%}), or too near to matter. That is for shares of requests: shares of "
+        f"failed ones within {FAILED_SHARE:.0%} of the larger one and within {100.0 * POINTS:.0f} percentage point, "
+        f"plus the error of counting so many requests; for other figures: within {SHARE:.0%} of the larger one, half a "
+        "request inside, or a twentieth of a pod.",
+    )
 
 
 def _n_played(zoom: Zoom) -> int:
@@ -115,13 +136,26 @@ def comparison_table(zoom: Zoom) -> Table:
 def zoom_panels(zoom: Zoom) -> tuple[Panel, ...]:
     """What users see, then pool by pool."""
     panels = [_panel(zoom, "users", _users_title(zoom), _user_lanes(zoom))]
-    inside = {pool: np.mean([run.pools[pool].inside_mean for run in zoom.runs]) for pool in zoom.record.pools}
-    used = [pool for pool in zoom.record.pools if any(run.pools[pool].offered for run in zoom.runs)]
-    drawn = sorted(used, key=lambda pool: -float(inside[pool]))[:POOLS_MAX]
+    drawn = drawn_pools(zoom)
     for i, pool in enumerate(zoom.record.pools):
         if pool in drawn:
             panels.append(_panel(zoom, f"pool-{i}", _pool_title(zoom, pool), _pool_lanes(zoom, i, pool)))
     return tuple(panels)
+
+
+def drawn_pools(zoom: Zoom) -> list[str]:
+    """Pools that get curves: those that worked at all, and of many those with most requests inside."""
+    inside = {pool: np.mean([run.pools[pool].inside_mean for run in zoom.runs]) for pool in zoom.record.pools}
+    used = [pool for pool in zoom.record.pools if _is_used(zoom, pool) and _was_ready(zoom, pool)]
+    return sorted(used, key=lambda pool: -float(inside[pool]))[:POOLS_MAX]
+
+
+def _is_used(zoom: Zoom, pool: str) -> bool:
+    return any(run.pools[pool].offered for run in zoom.runs)
+
+
+def _was_ready(zoom: Zoom, pool: str) -> bool:
+    return any(figure.key == f"in_flight {pool}" for figure in zoom.figures)
 
 
 def _users_title(zoom: Zoom) -> str:
@@ -135,34 +169,29 @@ def _users_title(zoom: Zoom) -> str:
 
 
 def _pool_title(zoom: Zoom, pool: str) -> str:
-    found = [f for f in zoom.figures if f.key == f"in_flight {pool}"]
-    if not found:
-        return f"{pool}: never ready"
-    return f"{pool}: in flight {found[0].engine_text} by the engine, {found[0].requests_text} request by request"
+    found = next(f for f in zoom.figures if f.key == f"in_flight {pool}")
+    return f"{pool}: in flight {found.engine_text} by the engine, {found.requests_text} request by request"
 
 
 def _user_lanes(zoom: Zoom) -> list[_Lane]:
-    trace, shown = zoom.trace, zoom.shown
-    at_s, many = trace.at_s[shown], len(zoom.record.populations) > 1
+    trace = zoom.trace
+    at_s, many = trace.at_s, len(zoom.record.populations) > 1
     lanes = []
     for g, name in enumerate(zoom.record.populations):
         of = f", {name}" if many else ""
         offered = np.array([run.bin_offered[name] for run in zoom.runs], dtype=float)
         first = np.array([run.bin_first_good[name] for run in zoom.runs], dtype=float)
         share: Floats = np.divide(first, offered, out=np.full_like(offered, np.nan), where=offered > 0.0)
-        bins_s = zoom.from_s + BIN_S * (np.arange(offered.shape[1], dtype=np.float64) + 0.5)
-        lanes.append(
-            _Lane(f"success of first attempts{of}", at_s, trace.success[shown, g], bins_s, share, is_share=True)
-        )
+        edges_s = np.minimum(zoom.from_s + BIN_S * np.arange(offered.shape[1] + 1.0), zoom.to_s)
+        bins_s = 0.5 * (edges_s[:-1] + edges_s[1:])
+        lanes.append(_Lane(f"success of first attempts{of}", at_s, trace.success[:, g], bins_s, share, is_share=True))
         times_s, sent = _of_runs(zoom, lambda run, n=name: run.curves.attempts_per_s[n])
-        lanes.append(
-            _Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[shown, g], times_s - 0.5 * BIN_S, sent)
-        )
+        lanes.append(_Lane(f"attempts per second{of}", at_s, trace.attempts_per_s[:, g], _middles(times_s), sent))
     return lanes
 
 
 def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
-    trace, shown, pools = zoom.trace, zoom.shown, zoom.pools
+    trace, pools = zoom.trace, zoom.pools
     at_s = pools.times_s
     times_s, inside = _of_runs(zoom, lambda run: run.curves.in_flight[pool])
     _, ready = _of_runs(zoom, lambda run: run.curves.ready[pool])
@@ -172,8 +201,9 @@ def _pool_lanes(zoom: Zoom, index: int, pool: str) -> list[_Lane]:
     ]
     if zoom.scenario.services[pool.partition("/")[2]].memory is not None:
         _, memory = _of_runs(zoom, lambda run: run.curves.memory_mib[pool])
-        limits = trace.memory_limit_mib[shown, index]
-        limit = np.interp(at_s, trace.at_s[shown][limits > 0.0], limits[limits > 0.0]) if limits.any() else None
+        limits = trace.memory_limit_mib[:, index]
+        known = limits > 0.0
+        limit = np.interp(at_s, trace.at_s[known], limits[known]) if known.any() else None  # no pod may be ready
         lanes.append(
             _Lane("memory of the fullest pod (MiB)", at_s, pools.memory_mib[:, index], times_s, memory, limit=limit)
         )
@@ -184,6 +214,11 @@ def _of_runs(zoom: Zoom, curve: Any) -> tuple[Floats, Floats]:
     """Times, and one row per seed."""
     times_s = zoom.runs[0].curves.times_s
     return times_s, np.array([curve(run) for run in zoom.runs])
+
+
+def _middles(times_s: Floats) -> Floats:
+    """Middles of the intervals that end with the samples; the last one may be shorter."""
+    return times_s - 0.5 * np.diff(times_s, prepend=times_s[0])
 
 
 def _panel(zoom: Zoom, key: str, title: str, lanes: list[_Lane]) -> Panel:
@@ -202,7 +237,8 @@ def _panel(zoom: Zoom, key: str, title: str, lanes: list[_Lane]) -> Panel:
         _draw(figure, zoom, lane, row)
     span = [_moment(zoom, zoom.from_s), _moment(zoom, zoom.to_s)]
     # The date stands in the head of the page; under every lane it would lie on the title of the next one.
-    seconds = ":%S" if zoom.to_s - zoom.from_s < 600.0 else ""
+    length_s = zoom.to_s - zoom.from_s
+    seconds = ":%S.%1f" if length_s < 10.0 else ":%S" if length_s < 600.0 else ""
     figure.update_xaxes(range=span, tickformat=f"%H:%M{seconds}")
     figure.update_xaxes(title={"text": "time (UTC)"}, row=len(lanes), col=1)
     figure.update_layout(margin={"t": 64})
@@ -231,7 +267,8 @@ def _draw(figure: go.Figure, zoom: Zoom, lane: _Lane, row: int) -> None:
     mean = np.full(len(known), np.nan)
     mean[known] = np.nanmean(lane.runs[:, known], axis=0)
     figure.add_scatter(
-        x=[_moment(zoom, at_s) for at_s in lane.runs_s], y=mean, mode="lines", name="request by request, mean",
+        x=[_moment(zoom, at_s) for at_s in lane.runs_s], y=mean, name="request by request, mean",
+        mode="lines" if known.sum() > 1 else "markers", marker={"color": REQUESTS.colour, "symbol": REQUESTS.symbol},
         legendgroup="mean",
         line={"color": REQUESTS.colour, "dash": REQUESTS.dash, "width": 2, "shape": shape}, **common,
     )  # fmt: skip

@@ -170,17 +170,21 @@ def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None
         tries = mean_tries(failed, edges[e, EDGE_BUDGET], int(edges[e, EDGE_ATTEMPTS]))
         works = gate * (1.0 - failed) * tries
         all_work, made = calls_in_a_row(works + (1.0 - works) * fallback, calls)
-        quality = pool_algebra[caller, OUT_QUALITY_TARGET]
+        quality, before_s = pool_algebra[caller, OUT_QUALITY_TARGET], pool_algebra[caller, OUT_HOLD_TARGET_S]
         pool_algebra[caller, OUT_HOLD_TARGET_S] += (
             quality
             * made
             * (gate * (tries * wait_s + (tries - 1.0) * edges[e, EDGE_BACKOFF_S]) + (1.0 - gate) * fast_fail_s)
         )
+        done, hold_s = pool_algebra[caller, OUT_DONE], max(state[counts[AT_HOLD] + caller], 1e-6)
         if caller != of_caller:
             # In a circle of calls the load of the caller is not known yet.
-            circular = edges[e, EDGE_CIRCULAR] != 0.0
-            of_caller, starts = caller, pool_algebra[caller, OUT_DONE] if circular else starts_per_s(caller, net)
-        attempts = starts * quality * made * tries * gate
+            of_caller, starts = caller, done if edges[e, EDGE_CIRCULAR] != 0.0 else starts_per_s(caller, net)
+        # What comes early in the time for which a slot is held follows the starts, what comes late the completions.
+        first = min(made, 1.0)
+        reach = first * (starts + (done - starts) * min(before_s / hold_s, 1.0))
+        reach += (made * tries - first) * (starts + (done - starts) * min((before_s + wait_s) / hold_s, 1.0))
+        attempts = reach * quality * gate
         if edges[e, EDGE_REACHABLE] != 0.0:
             pool_algebra[callee, OUT_OFFERED] += attempts * load
         pool_algebra[caller, OUT_QUALITY_TARGET] = quality * all_work

@@ -317,3 +317,11 @@ def take_next(crowd: Crowd) -> tuple[int, int, int]:
     if n > 0:
         at[k], what[k] = last_at, last_what
     return packed >> (_ID_BITS + _SERIAL_BITS), (packed >> _SERIAL_BITS) & _ID_MASK, packed & SERIAL_MASK
+
+
+def planned(crowd: Crowd) -> tuple[Floats, Ints, Ints, Ints]:
+    """All events of the calendar in no order: their times (s), kinds, rows and serials."""
+    n = int(crowd.marks[MARK_HEAP])
+    packed = crowd.event_what[:n]
+    rows = (packed >> _SERIAL_BITS) & _ID_MASK
+    return crowd.event_at_s[:n], packed >> (_ID_BITS + _SERIAL_BITS), rows, packed & SERIAL_MASK

@@ -1,7 +1,7 @@
 """The request gear as the facade drives it: one window of single requests, from its begin to its end."""
 
 from sim.traffic.crowd import *
-from sim.traffic.crowd import grown
+from sim.traffic.crowd import Crowd, grown
 from sim.traffic.gears import Chooser, Shift
 from sim.traffic.handover import to_rates, to_requests
 from sim.traffic.layout import *
@@ -32,6 +32,11 @@ class RequestGear:
         self._crowd, self._left_over = to_requests(plane, float(clock[CLOCK_NOW]), seed)
         if most is not None:
             self._crowd.marks[MARK_MOST] = most
+
+    @property
+    def crowd(self) -> Crowd:
+        """All single requests, to be looked at; other arrays hold them as soon as there are more."""
+        return self._crowd
 
     @property
     def n_sent(self) -> int:

@@ -61,9 +61,17 @@ def run_trial(scenario: Scenario, architecture: str, trial: int, *, keep: bool =
 
 
 class Trial:
-    """One trial, ready to run."""
+    """One trial, ready to run; the arguments are those of `run_trial`, with the least distance of recorded rows (s)."""
 
-    def __init__(self, scenario: Scenario, architecture: str, trial: int, *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        architecture: str,
+        trial: int,
+        *,
+        keep: bool = False,
+        trace_every_s: float = TRACE_EVERY_S,
+    ) -> None:
         self._architecture = architecture
         self._trial = trial
         self._keep = keep
@@ -71,7 +79,7 @@ class Trial:
         self.traffic = Traffic(
             _blueprint(scenario),
             tolerance=scenario.model.tolerance,
-            trace_every_s=TRACE_EVERY_S if keep else math.inf,
+            trace_every_s=trace_every_s if keep else math.inf,
             noise=Noise(
                 mode=scenario.model.noise,
                 above_share=scenario.model.noise_above,
@@ -102,15 +110,20 @@ class Trial:
         self._observers = Observers(self.context)
         self._meter = meter
 
-    def run(self) -> TrialRecord:
-        """From 0 to the horizon."""
-        end_s = self.context.scenario.horizon
-        run_until(self.context, self.fleet, end_s, self._stuck)
+    def play_to(self, at_s: float) -> None:
+        """From 0 to a moment (s since the start); what is due just then has not happened yet."""
+        run_until(self.context, self.fleet, at_s, self._stuck)
+
+    def run(self, until_s: float | None = None) -> TrialRecord:
+        """From 0 to the horizon, or to a moment before it: the record of the same trial, cut off there."""
+        end_s = self.context.scenario.horizon if until_s is None else until_s
+        self.play_to(end_s)
         self.traffic.close()
         return self._record(end_s)
 
     def _record(self, end_s: float) -> TrialRecord:
         context, traffic = self.context, self.traffic
+        month_totals = self._observers.month_totals()
         return TrialRecord(
             architecture=self._architecture,
             trial=self._trial,
@@ -121,8 +134,8 @@ class Trial:
             pools=tuple(f"{region}/{service}" for region, service in traffic.names.pools),
             records=context.records,
             totals=totals_of(traffic),
-            month_start_s=self._observers.month_start_s,
-            month_totals=self._observers.month_totals(),
+            month_start_s=self._observers.month_start_s[: len(month_totals)],
+            month_totals=month_totals,
             node_hours=self._meter.hours("node", end_s),
             pod_hours=self._meter.hours("pod", end_s),
             trace=trace_of(traffic) if self._keep else None,

@@ -40,7 +40,7 @@ HOMES = {
 """The only layers that import a library."""
 ENGINE = {"traffic", "world", "measures", "study"}
 SIDE_BY_SIDE = {
-    *("sim.commands.zoom", "sim.commands.zoom_engine", "sim.commands.zoom_notes"),
+    *("sim.commands.zoom", "sim.commands.zoom_begin", "sim.commands.zoom_engine", "sim.commands.zoom_notes"),
     *("sim.report.zoom", "sim.report.figures_zoom"),
     "sim.commands.stability_check",
 }

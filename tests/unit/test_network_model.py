@@ -18,7 +18,7 @@ from sim.oracles.network_jobs import Job
 from sim.oracles.network_kit import after
 from sim.oracles.network_model import Network, run_requests
 from sim.oracles.network_player import Player
-from sim.oracles.network_run import NetworkStart, PodStart, RequestRun
+from sim.oracles.network_run import CallStart, ClientStart, NetworkStart, PodStart, Remembered, RequestRun
 from sim.oracles.network_script import (
     Attempts,
     DemandFactor,
@@ -668,6 +668,89 @@ def test_calls_under_way_are_joined() -> None:
     setup.run(100.0)
     # Two calls are those of s; the third request of t is for nobody, and no further call is made.
     assert (pools["r", "s"].done, pools["r", "t"].done, pools["r", "t"].offered) == (2, 3, 0)
+
+
+def test_calls_that_are_known_one_by_one_go_on_where_they_were() -> None:
+    services = {"s": pod(1.0, slots=9, calls={"t": call(timeout=30.0, attempts=2)}), "t": pod(4.0)}
+    scenario = several(services, {"s": 1, "t": 1}, 1e5)
+    last = CallStart("r/s/1", "t", number=2, in_s=3.0, pod="r/t/1")
+    first = CallStart("r/s/1", "t", number=1, in_s=10.0, pod="r/t/1")
+    paused = CallStart("r/s/1", "t", number=2, in_s=20.0, pauses=True)
+    start = NetworkStart(pods={"r/s/1": PodStart(inside=4), "r/t/1": PodStart(inside=2)}, calls=(last, first, paused))
+    setup = Bench(scenario, start=start)
+    pool = setup.network.pools["r", "s"]
+    setup.run(2.9)
+    assert (pool.done, pool.failed) == (0, 0)
+    setup.run(3.5)  # the older one in `t` is answered at 4, but its caller had 3 s left, and no other attempt
+    assert (pool.done, pool.failed) == (0, 1)
+    setup.run(8.5)
+    assert (pool.done, pool.failed) == (1, 1)
+    setup.run(12.5)  # the one at its own work called at 1
+    assert (pool.done, pool.failed) == (2, 1)
+    setup.run(23.5)
+    assert pool.done == 2
+    setup.run(24.5)  # sent at 20
+    assert (pool.done, pool.failed) == (3, 1)
+
+
+def test_callers_do_not_wait_for_requests_older_than_their_timeout() -> None:
+    """Ten in line, the oldest since 20 s: those of the last four seconds are awaited, at either attempt."""
+    services = {"s": pod(1.0, slots=9, calls={"t": call(timeout=4.0, attempts=2)}), "t": pod(100.0)}
+    scenario = several(services, {"s": 1, "t": 1}, 1e5)
+    pods = {"r/s/1": PodStart(inside=9), "r/t/1": PodStart(inside=11, wait_s=20.0)}
+    edges = Bench(scenario, start=NetworkStart(pods=pods)).network.edges
+    assert edges["r", "s", "t"].calls == 2
+    fresh = pods | {"r/t/1": PodStart(inside=11)}
+    edges = Bench(scenario, start=NetworkStart(pods=fresh)).network.edges
+    assert edges["r", "s", "t"].calls == 9
+
+
+def _users_of_before(*happenings: Happening, start: NetworkStart, **fields: Any) -> RequestRun:
+    crowd = users(**{"requests": 1e-9, "deadline": 9.0, "attempts": 3, "backoff": 1.0} | fields)
+    scenario = one_pool(1, 100.0, service=pod(2.0), populations={U: crowd})
+    return run_requests(scenario, rng=np.random.default_rng(1), script=Script(happenings), start=start)
+
+
+def test_clients_that_are_known_one_by_one_go_on_where_they_were() -> None:
+    """One sends its second attempt at 3, one its third at 2 (the second fails at 1), one has failed for good at 5."""
+    clients = (ClientStart(2, 3.0), ClientStart(2, 1.0, fails=True), ClientStart(3, 5.0, fails=True))
+    seen = _users_of_before(start=NetworkStart(clients={U: clients})).populations[U]
+    assert (seen.attempts, seen.ended_good, seen.ended_failed) == (2, 2, 1)
+    assert (seen.offered, seen.good, seen.failed) == (0, 0, 0)
+    assert seen.served == pytest.approx(2.0 / 3.0)
+
+
+def test_those_who_wait_when_retries_are_disabled_give_up() -> None:
+    start = NetworkStart(clients={U: (ClientStart(2, 3.0), ClientStart(2, 0.5))})
+    seen = _users_of_before(Attempts(1.0, 1, population=U), start=start).populations[U]
+    assert (seen.attempts, seen.ended_good, seen.ended_failed) == (1, 1, 1)
+
+
+def test_users_that_wait_at_the_begin_have_what_is_left_of_their_deadline() -> None:
+    """The first one is answered at 2, the second at 4."""
+    attempts = ((U, 3, 1.0), (U, 1, 5.0))
+    start = NetworkStart(pods={"r/s/1": PodStart(inside=2, attempts=attempts)})
+    seen = _users_of_before(start=start).populations[U]
+    assert (seen.attempts, seen.ended_good, seen.ended_failed) == (0, 1, 1)
+    # Counted as good before: only what fails is left to count.
+    booked = NetworkStart(pods=start.pods, booked={U: 2})
+    seen = _users_of_before(start=booked).populations[U]
+    assert (seen.ended_good, seen.ended_failed) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("past", "sent"), [(Remembered(tokens=0.0), 0), (Remembered(tokens=1.0), 1), (Remembered(), 1)]
+)
+def test_a_retry_budget_has_the_tokens_that_were_left(past: Remembered, sent: int) -> None:
+    start = NetworkStart(clients={U: (ClientStart(1, 1.0, fails=True),)}, remembered={U: past})
+    assert _users_of_before(start=start, retry_budget=0.1).populations[U].attempts == sent
+
+
+@pytest.mark.parametrize(("past", "throttled"), [(Remembered(1e6, 0.0), 1), (Remembered(1e6, 1e6), 0)])
+def test_throttles_remember_what_went_wrong_before(past: Remembered, throttled: int) -> None:
+    start = NetworkStart(clients={U: (ClientStart(3, 1.0),)}, remembered={U: past})
+    seen = _users_of_before(start=start, throttle=Throttle(ratio=2.0, window=100.0)).populations[U]
+    assert seen.throttled == throttled
 
 
 def test_scheduled_faults_become_a_script() -> None:
