@@ -147,6 +147,31 @@ def wait_behind_old(waiting: float, busy: float, hold_s: float, old: float, left
     return wait_s, max(spread, 0.0) / (at_end_per_s * at_end_per_s)
 
 
+@compiled(NOTHING(F8, F8, F8, F8, I8, F1, F2))
+def set_wait(
+    waiting: float, variance: float, slots: float, old_left_s: float, pool: int, algebra: Floats, pools: Floats
+) -> None:
+    """Mean and variance of the wait behind `waiting` others in a pod of a pool, and the share that stays so long."""
+    busy, hold_s, old, work_s = algebra[ALG_BUSY], algebra[ALG_HOLD_S], algebra[ALG_OLD], algebra[ALG_WORK_S]
+    patience, work_spread = pools[pool, POOL_PATIENCE_RATE], pools[pool, POOL_WORK_SPREAD]
+    algebra[ALG_STAYS], algebra[ALG_SLOT_S] = 1.0, hold_s
+    if busy < 1e-9:
+        algebra[ALG_WAIT_S] = algebra[ALG_WAIT_VAR] = 0.0
+        return
+    wait_s, wait_var = waiting * hold_s / busy, 0.0
+    if old > 0.0 and waiting > 1e-9:
+        wait_s, wait_var = wait_behind_old(waiting, busy, hold_s, old, old_left_s)
+        algebra[ALG_SLOT_S] = wait_s * busy / waiting
+    if patience > 0.0:
+        # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
+        algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
+        wait_s = math.log1p(patience * wait_s) / patience
+    per_slot_s = algebra[ALG_SLOT_S] / slots
+    spread = variance * min(1.0, (waiting + 1.0) / busy) + waiting * work_spread * work_spread
+    spread = spread * per_slot_s * per_slot_s + wait_var
+    algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR] = wait_s, min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
+
+
 @compiled(NOTHING(F8, F1, NETWORK))
 def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
     """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool.
@@ -167,7 +192,6 @@ def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
         up = n_ready > 0.0 and n_ready >= pools[i, POOL_NEEDS]
         per_weight = 1.0 / weights if up and weights > 0.0 else 0.0
         patience, contention = pools[i, POOL_PATIENCE_RATE], pools[i, POOL_CONTENTION]
-        work_square = pools[i, POOL_WORK_SPREAD] * pools[i, POOL_WORK_SPREAD]
         gives_up = pools[i, POOL_CANCELS] != 0.0 or pools[i, POOL_DEADLINE_AWARE] != 0.0
         pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
         done, rejected = 0.0, 0.0
@@ -197,29 +221,12 @@ def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
             algebra[ALG_BUSY], algebra[ALG_BUSY_SLOPE] = busy, busy_slope
             algebra[ALG_BLOCKED], algebra[ALG_BLOCKED_SLOPE] = blocked, blocked_slope
             old, left_s = min(old_slots(now_s, pods, p), busy), max(pods[p, POD_OLD_LEFT_S], 1e-9)
-            algebra[ALG_OLD], algebra[ALG_SLOT_S] = old, hold_s
+            algebra[ALG_OLD] = old
             algebra[ALG_DONE] = (busy - old) / hold_s + old / left_s
             algebra[ALG_DONE_SLOPE] = busy_slope / hold_s * (1.0 - per_busy_s * (busy - old) / hold_s)
-            algebra[ALG_STAYS] = 1.0
             algebra[ALG_LAW_SHARE], algebra[ALG_ASKED_S] = 0.0, -1.0
             waiting = max(in_flight - busy, 0.0)
-            if busy < 1e-9:
-                algebra[ALG_WAIT_S] = 0.0
-                algebra[ALG_WAIT_VAR] = 0.0
-            else:
-                wait_s, wait_var = waiting * hold_s / busy, 0.0
-                if old > 0.0 and waiting > 1e-9:
-                    wait_s, wait_var = wait_behind_old(waiting, busy, hold_s, old, left_s)
-                    algebra[ALG_SLOT_S] = wait_s * busy / waiting
-                if patience > 0.0:
-                    # With exponential patience exp(-patience wait) stay, and done / (done + left) do: both agree.
-                    algebra[ALG_STAYS] = 1.0 / (1.0 + patience * wait_s)
-                    wait_s = math.log1p(patience * wait_s) / patience
-                per_slot_s = algebra[ALG_SLOT_S] / slots
-                spread = variance * min(1.0, (waiting + 1.0) / busy) + waiting * work_square
-                spread = spread * per_slot_s * per_slot_s + wait_var
-                algebra[ALG_WAIT_S] = wait_s
-                algebra[ALG_WAIT_VAR] = min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
+            set_wait(waiting, variance, slots, left_s, i, algebra, pools)
             algebra[ALG_LEFT] = patience * waiting
             algebra[ALG_LEFT_SLOPE] = patience * (1.0 - busy_slope)
             if gives_up:

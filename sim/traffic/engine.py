@@ -270,7 +270,6 @@ class Traffic:
     def forget_drawn_work(self, pod: int) -> None:
         """The capacity of the pod changed, not what its requests have to do: all go on at the present speed."""
         self.net.pods[pod, POD_OLD_BUSY] = 0.0
-        self.touched()
 
     # -- pools, edges, groups -------------------------------------------------------------------------
 
@@ -368,10 +367,7 @@ class Traffic:
         return [float(v) for v in waiting_to_retry(self._plane(), group).sum(axis=1)]
 
     def open_requests(self, group: int) -> float:
-        """User requests that are neither good nor failed for good yet.
-
-        Mean rates decide an attempt when it is sent, so that only those who wait to try again are open.
-        """
+        """User requests that are neither good nor failed for good yet; of mean rates those who wait to try again."""
         of_gear = 0.0 if self._requests is None else self._requests.open_requests(group)
         return self.waiting_to_retry(group) + of_gear
 

@@ -203,7 +203,7 @@ def test_a3_the_engine_cannot_leave_by_chance() -> None:
 # G is left out: the prototype took the fluctuation as Gaussian and was late (924 s; request by request 907 s). So is F:
 # in the prototype the requests under way became fast with their pod, and it was too good (.8956; .8927 to .8935). And
 # availability of B and C: its kills took back what was served long ago (.048 and .0074; .060 and .0110). And what hangs
-# on the pause before a retry, which was exponential: availability of A2 (.108; .26), requests inside of E (1389; 1387.7).
+# on the pause before a retry, which was exponential: availability of A2 (.108; .26), requests inside E (1389; 1387.7).
 PROTOTYPE = {
     ("A", "in_flight_mean"): 0.002,
     ("A2", "collapse_s"): 0.13,

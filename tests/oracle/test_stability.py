@@ -108,7 +108,7 @@ def stays_late(lasts_s: float, left_per_s: float, step_s: float = 5e-3) -> bool:
         again = 80.0 * late[k - delay] if k >= delay else 0.0
         waiting = max(waiting + (80.0 + again - rate) * step_s, 0.0)
         done_in_loss = left_per_s * max(to_end_s, 0.0)
-        if waiting > done_in_loss:
+        if waiting >= done_in_loss:
             wait_s = max(to_end_s, 0.0) + (waiting - done_in_loss) / CAPACITY_PER_S
         else:
             wait_s = waiting / left_per_s

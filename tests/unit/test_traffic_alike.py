@@ -104,14 +104,14 @@ def story(plane: Traffic) -> list[tuple[float, ...]]:
 
 
 def test_equal_pods_give_what_they_give_one_by_one() -> None:
-    """Every total and queue to 5e-4 of its largest value.
+    """Every total and queue to 1e-3 of its largest value.
 
     Where a queue is just full the control of the steps answers a difference in the last digit with other steps, so that
     both agree as far as the integrator's tolerance goes and not to rounding.
     """
     both, single = started(EQUAL), started(ALMOST)
     of_both, of_single = np.array(story(both)), np.array(story(single))
-    assert np.all(np.abs(of_both - of_single) <= 5e-4 * np.abs(of_single).max(axis=0))
+    assert np.all(np.abs(of_both - of_single) <= 1e-3 * np.abs(of_single).max(axis=0))
     assert of_single[:, 9].min() < 0.5 < 0.99 < of_single[:, 9].max()  # it went through an incident
     assert both.state[: 6 * PODS] == pytest.approx(single.state[: 6 * PODS], rel=1e-3, abs=1e-3)
     assert both.state[6 * PODS : 8 * PODS] == pytest.approx(single.state[6 * PODS : 8 * PODS], rel=2e-2)

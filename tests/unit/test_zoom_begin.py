@@ -108,7 +108,7 @@ def test_after_a_storm_both_count_the_requests_that_ended(shop: Scenario, mode: 
     if mode != "never":  # mean rates are 8 % off in what is inside of `web`
         assert verdict(zoom).startswith("The engine and the request-level model agree")
     served = zoom.figures[0]
-    assert served.engine == pytest.approx(served.mean, abs=0.025)
+    assert served.engine == pytest.approx(served.mean, abs=0.03 if mode == "never" else 0.025)
     # Those who came within the window alone do better than those who had been in the storm for a while.
     assert np.mean([run.populations["shoppers"].availability for run in runs]) > served.mean + 0.02
 
