@@ -267,7 +267,7 @@ def _map_finding(found: Stability) -> str:
     if math.isinf(found.critical_load):
         return f"{name} recovers by itself at any load tried"
     room = found.critical_load - 1.0
-    return f"{name} is stable today, with {number(room, 'share', digits=2)} more load to the border"
+    return f"{name} is stable today, with {number(100.0 * room, 'count')} % more load to the border"
 
 
 def above(figure: go.Figure, pixels: int) -> float:

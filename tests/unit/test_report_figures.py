@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from report_fixture import DAY_S, DESIGNS, ONE, TWO, make_result, make_scenario, make_sweep, make_trial
 
+from sim.commands.show import COLUMNS, currency_of, interval_text
 from sim.estimate import Estimate
 from sim.report import figures_availability, figures_cascade, figures_cost, figures_loss, figures_recovery
 from sim.report.decimate import envelope, held, steps
@@ -55,6 +56,31 @@ class TestText:
 
     def test_nearly_certain_is_not_rounded_to_certain(self) -> None:
         assert with_interval(estimate(0.9998, 0.97, 1.0), "share") == "99.98 % [97, 100]"
+
+    def test_a_wide_interval_makes_no_value_zero_and_swaps_no_two(self) -> None:
+        texts = [with_interval(estimate(mean, 0.0, 3700.0), "hours") for mean in (20.3, 17.8, 19.9)]
+        assert texts == ["20.3 h [0, 3,700]", "17.8 h [0, 3,700]", "19.9 h [0, 3,700]"]
+        assert with_interval(estimate(104.3, 0.0, 3700.0), "count") == "104 [0, 3,700]"
+
+    def test_no_interval_is_so_narrow_that_more_than_six_digits_stand(self) -> None:
+        served = estimate(0.998588674692, 0.9985886746821, 0.9985886746966)
+        assert with_interval(served, "share") == "99.858867 % [99.858867, 99.858867]"
+        lost = estimate(148358.51638, 148358.5159, 148358.51742)
+        assert with_interval(lost, "person_hours") == "148,359 h [148,359, 148,359]"
+        nearly_certain = estimate(0.999999999342, 0.963, 1.0)
+        assert with_interval(nearly_certain, "share") == "99.999999934 % [96.3, 100]"
+
+    def test_equal_in_all_trials_still_has_its_bounds(self) -> None:
+        text = estimate_text("total_cost_per_year", estimate(5.0, 5.0, 9.0, seen=False), "EUR")
+        assert text == "5 EUR in each of 200 trials [5, 9]"
+
+    @pytest.mark.parametrize("measure", COLUMNS)
+    def test_terminal_and_report_say_the_same(self, result: RunResult, page: Page, measure: str) -> None:
+        cells = {cell for row in page.sections[0].tables[0].rows for cell in row}
+        for mine in result.estimates.values():
+            if measure in mine:
+                shown = interval_text(measure, mine[measure], currency_of(result))
+                assert " ".join(shown.split()) in cells
 
     def test_what_was_not_seen_has_its_bound(self) -> None:
         text = estimate_text("outages_per_year", estimate(0.0, 0.0, 0.015, seen=False))
