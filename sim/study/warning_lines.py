@@ -134,7 +134,7 @@ def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:
-    """Share of the downtime in which one fault had hit several elements."""
+    """Share of the downtime that began under one fault that had hit several elements, in words that say so."""
     texts = []
     for name in list(summary.estimates)[:MOST_NAMED]:
         rows = rows_of(tables["trials"], name)
@@ -146,7 +146,13 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
             rows["common_cause_downtime_s"], rows["downtime_s"], confidence=confidence, bounds=(0.0, 1.0)
         )
         texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
-    return "Share of downtime from common causes: " + ", ".join(texts) + "."
+    return (
+        "Share of downtime from common causes: "
+        + ", ".join(texts)
+        + ". Counted are outages under one fault that hit several elements at once (a common_cause, a target `all ...`, "
+        "a stated moment for several); the loss of one zone or region is one element, and faults that merely coincide "
+        "are not counted."
+    )
 
 
 def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:

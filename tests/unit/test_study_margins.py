@@ -311,6 +311,8 @@ def test_lines(tmp_path: Path):
     assert "store does not fit (100 requests x 10Mi + 200Mi" in lines[0]
     assert "single: no second region (today 0.05 (web in north), 0.16" in lines[1]
     assert lines[2].startswith("Share of downtime from common causes: single 50% [")
+    assert "several elements at once" in lines[2]
+    assert "the loss of one zone or region is one element" in lines[2]
     assert any("small.yaml:19" in line for line in lines[3:])
     assert any(line.startswith("Fewer than ten events") and "cascade_year_prob" in line for line in lines[3:])
 
