@@ -74,14 +74,9 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
     figure = _figure(losses, f"{noun} in {window} ({currency or 'hours'}, log scale)", level)
     n = min(len(v) for v in losses.values())
     odds, words_of = (0.1, "ten") if n >= 10 else (0.5, "two")
-    tail = {a: _quantile(v, odds) for a, v in losses.items()}
-    worst, best = max(tail, key=lambda a: tail[a]), min(tail, key=lambda a: tail[a])
     every = f"One year in {words_of}" if window == "1 year" else f"One trial ({window}) in {words_of}"
-    title = f"{every} has {number(tail[worst], unit, currency)} of {noun} or more with {worst}"
-    if unit == "money":
-        title = f"{every}, outages cost {number(tail[worst], unit, currency)} or more with {worst}"
-    if best != worst:
-        title += f", {number(tail[best], unit, currency)} with {best}"
+    tail = {a: _quantile(v, odds) for a, v in losses.items()}
+    title = _finding(losses, tail, every, words)
     return Panel(
         key,
         title,
@@ -96,6 +91,22 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
             "logarithm of the rank; the largest losses are all drawn.",
         ),
     )
+
+
+def _finding(losses: dict[str, Floats], tail: dict[str, float], every: str, words: tuple[str, Unit, str]) -> str:
+    """What is reached with the odds that `every` names; where that is nothing, how many trials lost anything."""
+    noun, unit, currency = words
+    worst, best = max(tail, key=lambda a: tail[a]), min(tail, key=lambda a: tail[a])
+    if tail[worst] == 0.0:
+        worst = max(losses, key=lambda a: float(losses[a].sum()))
+        hit, most = int(np.sum(losses[worst] > 0)), number(float(losses[worst].max()), unit, currency)
+        return f"{hit} of {len(losses[worst]):,} trials have any {noun} with {worst}, the worst {most}"
+    title = f"{every} has {number(tail[worst], unit, currency)} of {noun} or more with {worst}"
+    if unit == "money":
+        title = f"{every}, outages cost {number(tail[worst], unit, currency)} or more with {worst}"
+    if best != worst:
+        title += f", {number(tail[best], unit, currency) if tail[best] else 'nothing'} with {best}"
+    return title
 
 
 def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figure:

@@ -1,6 +1,7 @@
 """The figures say what the tables hold: findings, marks and numbers against values worked out by hand."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,8 +16,8 @@ from sim.report.decimate import envelope, held, steps
 from sim.report.figures_comparison import differences_panel
 from sim.report.figures_incident import incident_panel
 from sim.report.figures_sweep import sweep_panels
-from sim.report.incident import NAMES, Window, windows_of
-from sim.report.inputs import floats_of, rows_of
+from sim.report.incident import CONTROLLERS, NAMES, OPERATORS, Window, windows_of
+from sim.report.inputs import Floats, floats_of, rows_of
 from sim.report.page import Page
 from sim.report.sections import DESIGNS_MAX, page_of_run
 from sim.report.style import COLOURS, look, safe
@@ -35,6 +36,13 @@ def result() -> RunResult:
 @pytest.fixture(scope="module")
 def page(result: RunResult) -> Page:
     return page_of_run(result)
+
+
+def with_downtime(result: RunResult, downtime_s: Callable[[Floats], Floats]) -> RunResult:
+    """The run with another downtime of each trial, by its number."""
+    trials = result.tables["trials"]
+    changed = trials | {"downtime_s": np.asarray(downtime_s(trials["trial"].astype(np.float64)))}
+    return replace(result, tables={**result.tables, "trials": changed})
 
 
 def estimate(mean: float, low: float, high: float, *, seen: bool = True) -> Estimate:
@@ -180,6 +188,25 @@ class TestAvailability:
         assert losses.tolist() == [1.0, 3.0]
         assert share.tolist() == [0.5, 0.25]
 
+    @pytest.mark.parametrize("low", [0.0, 0.4, 1.2, 2.35, 2.9, 3.1, 4.6, 5.85])
+    @pytest.mark.parametrize("span", [1.27, 2.0, 4.0])
+    def test_a_nines_axis_has_at_least_two_ticks(self, low: float, span: float) -> None:
+        ticks = figures_availability.axis_ticks(low, low + span)
+        assert len(ticks) >= 2
+        assert all(low <= at <= low + span for at in ticks)
+
+    def test_a_curve_of_losses_that_most_trials_do_not_have_counts_those_that_do(self) -> None:
+        few = with_downtime(make_result(20), lambda trial: np.where(trial == 3, 7200.0, 0.0))
+        panel = figures_loss.downtime_panel(few)
+        assert panel is not None
+        assert panel.title == "1 of 20 trials have any downtime with single, the worst 2 h"
+
+    def test_losses_that_no_trial_had_are_said_and_not_drawn(self) -> None:
+        page = page_of_run(with_downtime(make_result(20), lambda trial: 0.0 * trial))
+        [section] = [section for section in page.sections if section.key == "availability"]
+        assert any(line.startswith("No trial lost anything") for line in section.lines)
+        assert "exceedance-downtime" not in [panel.key for panel in section.panels]
+
     def test_thinning_keeps_the_largest_losses(self) -> None:
         kept = figures_loss.thin(100_000, 400)
         assert len(kept) <= 400
@@ -251,6 +278,18 @@ class TestIncidents:
         assert labels.count("restart irm (does not help)") == 1
         assert {"detected", "acknowledged", "scale_out irm", "raise_memory irm", "closed"} <= set(labels)
         assert "303 OOM kills" in panel.title
+
+    def test_who_did_nothing_has_no_lane(self) -> None:
+        whole = Window(DAY_S, DAY_S + 86_400)
+        heights, lanes = {}, {}
+        for name, kinds in (("both", ()), ("people only", CONTROLLERS), ("nobody", (*CONTROLLERS, *OPERATORS))):
+            record = make_trial("two", TWO)
+            record.records[:] = [r for r in record.records if r.kind not in kinds]
+            figure = incident_panel(record, make_scenario(), whole, "incident", "two").figure
+            heights[name] = figure.layout.height
+            lanes[name] = [axis.ticktext[2:] for axis in figure.select_yaxes() if axis.ticktext][-1]
+        assert lanes == {"both": ("controller", "people"), "people only": ("people",), "nobody": ()}
+        assert heights["both"] > heights["people only"] > heights["nobody"]
 
     def test_a_flood_of_controller_records_stays_readable(self) -> None:
         record = make_trial("single", ONE)
