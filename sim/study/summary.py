@@ -140,17 +140,18 @@ def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
     if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
         bill = float(values.mean())  # known, not estimated: nothing that happens changes it
         return Estimate(bill, bill, bill, sample.confidence, len(values))
-    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample.scenario))
+    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample))
 
 
-def _bounds(name: str, values: Floats, scenario: Scenario) -> tuple[float, float]:
+def _bounds(name: str, values: Floats, sample: _Sample) -> tuple[float, float]:
     """Smallest and largest possible value per trial; the values themselves are always possible."""
+    scenario = sample.scenario
     low, high = 0.0, worst_year(name, scenario)
     if name == "infrastructure_cost_per_year" and _is_known(values, scenario):
         return float(values.min()), float(values.max())
     if name == "total_cost_per_year" and has_fixed_infrastructure(scenario):
-        # Where no trial lost anything: at least the bill, at most bill, credits and a year without work.
-        low = float(values.min())
+        # At least the bill, though no trial may have cost so little; at most bill, credits and a year without work.
+        low = min(float(sample.column("infrastructure_cost").min()) / sample.years, float(values.min()))
         high = low + worst_year("productivity_cost_per_year", scenario) + worst_year("sla_credit_per_year", scenario)
     return low, max(high, float(values.max()))
 
@@ -216,9 +217,7 @@ def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate
     if not len(first):
         return None
     (low_a, high_a), (low_b, high_b) = (
-        ((0.0, 1.0), (0.0, 1.0))
-        if measure.kind == "prob"
-        else (_bounds(name, first, a.scenario), _bounds(name, second, b.scenario))
+        ((0.0, 1.0), (0.0, 1.0)) if measure.kind == "prob" else (_bounds(name, first, a), _bounds(name, second, b))
     )
     return paired_difference(first, second, confidence=a.confidence, bounds=(low_a - high_b, high_a - low_b))
 
