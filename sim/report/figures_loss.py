@@ -15,6 +15,8 @@ from sim.study.result import RunResult
 
 LEVELS: Final = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Probabilities of exceedance that the table reads off."""
+MARKED_MAX: Final = 10
+"""Up to so many losses each has its marker: a line through a single one would not be seen."""
 POINTS_MAX: Final = 400
 """Points drawn per curve; more would not be seen."""
 
@@ -118,7 +120,7 @@ def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figu
     figure.update_xaxes(
         type="log",
         tickformat="~g" if axis_title.endswith("(hours, log scale)") else ".2~s",
-        dtick=1,
+        dtick=1 if _decades(losses) > 1.5 else "D2",  # whole decades alone could leave one tick or none
         title={"text": axis_title},
     )
     figure.update_yaxes(
@@ -129,6 +131,12 @@ def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figu
         title={"text": "share of trials with at least that much"},
     )
     return figure
+
+
+def _decades(losses: dict[str, Floats]) -> float:
+    """How many powers of ten lie between the smallest and the largest loss."""
+    seen = np.concatenate([values[values > 0] for values in losses.values()])
+    return float(np.log10(seen.max() / seen.min()))
 
 
 def _add_curve(figure: go.Figure, which: tuple[int, str], values: Floats, level: float) -> None:
@@ -160,7 +168,8 @@ def _add_curve(figure: go.Figure, which: tuple[int, str], values: Floats, level:
     figure.add_scatter(
         x=x,
         y=share,
-        mode="lines",
+        mode="lines+markers" if len(x) <= MARKED_MAX else "lines",
+        marker={"size": 8, "symbol": seen.symbol, "color": seen.colour},
         name=safe(name),
         line={"color": seen.colour, "dash": seen.dash, "width": 2.5},
         legendgroup=safe(name),

@@ -94,12 +94,13 @@ def _least_work(services: Mapping[str, Service], name: str, above: tuple[str, ..
 
     Left out: soft calls, calls that are handed over, and rounds of a circle after the first.
     """
-    least_s, found = services[name].work, (name,)
+    least_s, found = services[name].work, [name]
     for callee, call in services[name].calls.items():
         is_hard = call.fallback < 1.0 and not call.handoff
         if is_hard and callee in services and callee not in (*above, name):
             below_s, below = _least_work(services, callee, (*above, name))
-            least_s, found = least_s + call.calls * below_s, (*found, *below)
+            least_s += call.calls * below_s
+            found += below
     return least_s, tuple(dict.fromkeys(found))
 
 

@@ -6,6 +6,7 @@ architectures that share an element see the same history of it. What a fault doe
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from simpy.events import Event
 
@@ -121,7 +122,7 @@ class Faults:
             at_s = moment_s(moment, self._context.scenario.start)
             event = f"{name} at {moment.isoformat()}" if together else ""
             if at_s >= 0.0:
-                self._context.after(at_s, lambda event=event: self._strike_if_free(name, element, event))
+                self._context.after(at_s, partial(self._strike_if_free, name, element, event))
 
     def _strike_if_free(self, name: str, element: Element, together: str) -> None:
         if self._present(name, element) is None:

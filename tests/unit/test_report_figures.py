@@ -200,6 +200,9 @@ class TestAvailability:
         panel = figures_loss.downtime_panel(few)
         assert panel is not None
         assert panel.title == "1 of 20 trials have any downtime with single, the worst 2 h"
+        curve = next(trace for trace in panel.figure.data if trace.name == "single")
+        assert curve.mode == "lines+markers"
+        assert panel.figure.layout.xaxis.dtick == "D2"
 
     def test_losses_that_no_trial_had_are_said_and_not_drawn(self) -> None:
         page = page_of_run(with_downtime(make_result(20), lambda trial: 0.0 * trial))
@@ -219,6 +222,13 @@ class TestAvailability:
 
 
 class TestCascades:
+    def test_no_cascade_at_all_is_not_a_ranking(self, result: RunResult) -> None:
+        trials, kinds = result.tables["disturbances"], result.tables["disturbances"]["cascade"]
+        none = replace(result, tables={**result.tables, "disturbances": trials | {"cascade": 0.0 * kinds}})
+        panel = figures_cascade.size_panel(none)
+        assert panel is not None
+        assert panel.title.startswith("No cascade seen in 60 trials of any design")
+
     def test_sizes_are_counts_per_year(self, result: RunResult) -> None:
         rows = rows_of(result, "disturbances", "active-active")
         at_least_two = float(((floats_of(rows, "size") >= 2) & (floats_of(rows, "cascade") > 0)).sum())
