@@ -33,7 +33,11 @@ SKEWED = 0.5
 
 
 def mean_interval(
-    values: ArrayLike, *, confidence: float = 0.95, bounds: tuple[float, float] = (-math.inf, math.inf)
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    rounding: float = 0.0,
 ) -> Estimate:
     """Estimate a mean from independent trials.
 
@@ -47,6 +51,8 @@ def mean_interval(
         Smallest and largest value that is possible at all, e.g. (0, 1) for a share. Without finite bounds a
         sample in which nothing differs bounds nothing: that end is infinite. For a quantity known to be constant
         give that constant as both bounds.
+    rounding : float
+        Values that are no further apart are one value; see `rounding_of`, which is done for `values` themselves.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def mean_interval(
     numbers = checked(values)
     limits = checked_bounds(bounds, numbers)
     n = numbers.size
-    if all_equal(numbers) or _alike(numbers, limits):
+    if all_equal(numbers) or np.ptp(numbers) <= max(rounding, rounding_of(numbers, limits)):
         return _never_differs(numbers, alpha, limits)
     mean = float(numbers.mean())
     levels, counts = np.unique(numbers, return_counts=True)
@@ -90,14 +96,21 @@ def mean_interval(
     return Estimate(mean, low, high, confidence, n, note=note)
 
 
-def _alike(numbers: Floats, bounds: tuple[float, float]) -> bool:
-    """Return whether the numbers are one value to whoever reads them, in a range that bounds what was not seen.
+def rounding_of(numbers: Floats, bounds: tuple[float, float]) -> float:
+    """Return how far apart such numbers may be and still be one value to whoever reads them.
 
-    Without finite bounds an interval of their spread, however small, says more than none.
+    Parameters
+    ----------
+    numbers : ndarray
+        Shape (n,), n >= 1, finite.
+    bounds : tuple of float
+        Smallest and largest possible value. Without finite ones nothing bounds what was not seen, and an interval of
+        the spread, however small, says more than none: 0.
     """
     low, high = float(numbers.min()), float(numbers.max())
-    scale = min(abs(low), abs(high), low - bounds[0], bounds[1] - high)
-    return all(map(math.isfinite, bounds)) and high - low <= ALIKE * scale
+    if not all(map(math.isfinite, bounds)):
+        return 0.0
+    return ALIKE * max(0.0, min(abs(low), abs(high), low - bounds[0], bounds[1] - high))
 
 
 def _never_differs(numbers: Floats, alpha: float, bounds: tuple[float, float]) -> Estimate:

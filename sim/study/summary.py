@@ -21,6 +21,7 @@ from sim.estimate import (
     rate_interval,
     ratio_difference,
     ratio_interval,
+    rounding_of,
 )
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
@@ -216,10 +217,16 @@ def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate
     first, second = _finite_pair(a.values(measure), b.values(measure))
     if not len(first):
         return None
-    (low_a, high_a), (low_b, high_b) = (
+    of_a, of_b = (
         ((0.0, 1.0), (0.0, 1.0)) if measure.kind == "prob" else (_bounds(name, first, a), _bounds(name, second, b))
     )
-    return paired_difference(first, second, confidence=a.confidence, bounds=(low_a - high_b, high_a - low_b))
+    return paired_difference(
+        first,
+        second,
+        confidence=a.confidence,
+        bounds=(of_a[0] - of_b[1], of_a[1] - of_b[0]),
+        rounding=rounding_of(first, of_a) + rounding_of(second, of_b),
+    )
 
 
 def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:

@@ -157,6 +157,9 @@ def test_the_same_loss_in_every_trial_is_no_spread_but_a_bound(experiment: Exper
     assert not by_requests.seen
     assert estimates["lost_hours_per_year"].low < 0.95 * estimates["lost_hours_per_year"].mean
     assert estimates["lost_hours_per_year"].mean == pytest.approx(148_358.5, rel=1e-6)
+    difference = summary_of(experiment, tables).differences["double - single"]["availability_requests"]
+    assert not difference.seen
+    assert difference.high - difference.low > 0.01
 
 
 def test_total_cost_is_bounded_by_the_bill_not_by_the_cheapest_trial(experiment: Experiment, tables: Tables):
