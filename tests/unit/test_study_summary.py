@@ -147,7 +147,8 @@ def test_a_fixed_bill_is_known(experiment: Experiment, tables: Tables):
 def test_the_same_loss_in_every_trial_is_no_spread_but_a_bound(experiment: Experiment, tables: Tables):
     """One event that cost each trial the same, but for rounding, bounds nothing of what was not seen: in all measures
     alike."""
-    trials, jitter = tables["trials"], 1e-9 * np.arange(len(tables["trials"]["trial"]))
+    trials = tables["trials"]
+    jitter = 1e-9 * np.random.default_rng(1).random(len(trials["trial"]))
     trials["availability_time"] = np.full(len(jitter), 0.9985878)
     trials["availability_requests"] = 0.9985887 + 1e-3 * jitter
     trials["lost_hours"] = 148_358.5 * (1.0 + jitter)
