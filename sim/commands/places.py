@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from sim.errors import RunError
+from sim.errors import RunError, UsageError
 
 
 def results_folder(out: Path | None, name: str) -> Path:
@@ -20,6 +20,12 @@ def results_folder(out: Path | None, name: str) -> Path:
         folder = Path("results") / f"{slug}-{stamp}-{number}"
         number += 1
     return folder
+
+
+def refuse_file(out: Path | None) -> None:
+    """Raise UsageError if a file is where the folder asked for belongs; to be called before the work, not after."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, expected a folder; choose another --out")
 
 
 def packaged_scenario(name: str) -> Path:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sim.commands.documents import print_document, replay_document
-from sim.commands.places import results_folder
+from sim.commands.places import refuse_file, results_folder
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 from sim.commands.show import print_table, stdout_console
 from sim.errors import UsageError
@@ -72,8 +72,7 @@ def _refuse_run(out: Path | None) -> None:
     """Raises UsageError for the folder of a run, whose report would be replaced."""
     if out is not None and (out / RUN_FILE).exists():
         raise UsageError(f"{out} holds a run, whose report would be replaced; choose another --out")
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, expected a folder; choose another --out")
+    refuse_file(out)
 
 
 def _write_report(replay: Replay, out: Path | None) -> Path:

@@ -1,10 +1,10 @@
 """Results as text on stdout: what a person reads who asked for no JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.estimate import Estimate
-from sim.study.catalogue import MEASURES
+from sim.report.text import difference_text, estimate_text
 from sim.study.folder import REPORT_FILE
 from sim.study.result import RunResult
 
@@ -42,7 +42,7 @@ def stdout_console() -> "Console":
 
 def print_result(result: RunResult) -> None:
     """Estimates, differences to the first architecture, warnings, and where everything is."""
-    console = stdout_console()
+    console, currency = stdout_console(), currency_of(result)
     confidence = next(iter(next(iter(result.estimates.values())).values())).confidence
     trials = min(result.meta["trials_done"].values())
     print_table(
@@ -50,7 +50,7 @@ def print_result(result: RunResult) -> None:
         f"{result.experiment.name}: {trials} trials, {confidence:.0%} intervals",
         ["architecture", *(_title(m) for m in _present(result.estimates))],
         [
-            [name, *(interval_text(measure, mine.get(measure)) for measure in _present(result.estimates))]
+            [name, *(interval_text(measure, mine.get(measure), currency) for measure in _present(result.estimates))]
             for name, mine in result.estimates.items()
         ],
     )
@@ -60,6 +60,11 @@ def print_result(result: RunResult) -> None:
     if result.folder is not None:
         report = result.folder / REPORT_FILE
         console.print(f"Results: {result.folder}" + (f"   Report: {report}" if report.exists() else ""))
+
+
+def currency_of(result: RunResult) -> str:
+    """The currency of the run's costs; all designs of an experiment share it."""
+    return next(iter(result.experiment.scenarios.values())).currency
 
 
 def print_table(console: "Console", title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -87,7 +92,8 @@ def _print_differences(console: "Console", result: RunResult) -> None:
         for measure in measures:
             better = result.better_prob[pair].get(measure)
             chance = f"\nbetter in {better.mean:.0%}" if better is not None else ""
-            cells.append(interval_text(measure, result.differences[pair].get(measure), points=True) + chance)
+            difference = result.differences[pair].get(measure)
+            cells.append(interval_text(measure, difference, currency_of(result), difference=True) + chance)
         rows.append(cells)
     console.print()
     print_table(console, "Paired differences on the same random histories", ["pair", *map(_title, measures)], rows)
@@ -101,27 +107,9 @@ def _present(found: dict[str, dict[str, Estimate]]) -> list[str]:
     return [measure for measure in COLUMNS if any(measure in mine for mine in found.values())]
 
 
-def interval_text(measure: str, estimate: Estimate | None, *, points: bool = False) -> str:
-    """Estimate and interval in the measure's unit; with `points`, differences of shares in percentage points."""
+def interval_text(measure: str, estimate: Estimate | None, currency: str, *, difference: bool = False) -> str:
+    """Estimate and interval in the words of the report, so that both say the same; the interval on its own line."""
     if estimate is None:
         return "-"
-    digits: Callable[[float], str] = _number
-    unit = ""
-    if MEASURES[measure].is_share:
-        digits, unit = (_points, " pp") if points else (_percent, " %")
-    return f"{digits(estimate.mean)}{unit}\n[{digits(estimate.low)}, {digits(estimate.high)}]"
-
-
-def _percent(share: float) -> str:
-    """Digits enough to tell 99.9 % from 99.99 %."""
-    return f"{100 * share:.4g}" if share < 0.99 else f"{100 * share:.4f}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.3g}"
-
-
-def _number(value: float) -> str:
-    if value in (float("inf"), float("-inf")):
-        return "no bound"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    text = (difference_text if difference else estimate_text)(measure, estimate, currency)
+    return text.replace(" [", "\n[").replace(": ", ":\n")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.commands.documents import number, print_document
 from sim.commands.exits import print_error
-from sim.commands.places import results_folder
+from sim.commands.places import refuse_file, results_folder
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 from sim.commands.show import print_table, stdout_console
 from sim.errors import UsageError
@@ -63,8 +63,7 @@ def show_stability(
 def _folder(out: Path | None, name: str) -> Path:
     if out is not None and (out / RUN_FILE).exists():
         raise UsageError(f"{out} holds a run; choose another --out")
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, expected a folder; choose another --out")
+    refuse_file(out)
     return results_folder(out, f"stability {name}")
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from sim.commands.documents import iso_time, number, print_document
-from sim.commands.places import results_folder
+from sim.commands.exits import print_error
+from sim.commands.places import refuse_file, results_folder
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 from sim.commands.show import print_table, stdout_console
 from sim.commands.zoom_engine import EngineWindow, play_window
@@ -24,7 +25,7 @@ from sim.study.folder import REPORT_FILE, RUN_FILE, storage_errors
 from sim.study.options import MOST_TRIALS, RunOptions
 from sim.study.parquet import write_text
 from sim.study.run import chosen
-from sim.units import parse_duration
+from sim.units import format_duration, parse_duration
 
 LONGEST_S: Final = 86400.0
 """A longer window would take hours request by request."""
@@ -46,10 +47,13 @@ def zoom_in(scenario: ScenarioChoice, choice: RunChoice, output: OutputChoice, w
         raise UsageError(f"trial is {window.trial}, but must be at least 0 and below {MOST_TRIALS}")
     if choice.out is not None and (choice.out / RUN_FILE).exists():
         raise UsageError(f"{choice.out} holds a run, whose report would be replaced; choose another --out")
+    refuse_file(choice.out)
     experiment = chosen(scenario.load(), RunOptions(seed=choice.seed, architectures=choice.architectures[:1]))
     name = next(iter(experiment.scenarios))
     resolved = experiment.scenarios[name]
     from_s, for_s = window_of(window, resolved)
+    if for_s < parse_duration(window.for_):
+        print_error(f"--for is cut to {format_duration(for_s)}: the horizon of the scenario ends there")
     if not resolved.populations:
         raise UsageError("this scenario has no populations: there are no requests to play")
     played = play_window(resolved, name, window.trial, from_s, for_s)

@@ -1,7 +1,7 @@
 """From arrays of trials to numbers with intervals. Knows nothing of clouds."""
 
 from sim.estimate.base import Estimate
-from sim.estimate.means import mean_interval
+from sim.estimate.means import mean_interval, rounding_of
 from sim.estimate.pairs import better_probability, paired_difference
 from sim.estimate.proportions import proportion_interval, rate_interval
 from sim.estimate.quantiles import quantile_interval
@@ -17,4 +17,5 @@ __all__ = [
     "rate_interval",
     "ratio_difference",
     "ratio_interval",
+    "rounding_of",
 ]

@@ -31,6 +31,7 @@ def paired_difference(
     *,
     confidence: float = 0.95,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    rounding: float = 0.0,
 ) -> Estimate:
     """Estimate the mean of a - b, trial by trial.
 
@@ -42,6 +43,8 @@ def paired_difference(
         In (0.5, 1).
     bounds : tuple of float
         Smallest and largest possible difference, e.g. (-1, 1) for shares.
+    rounding : float
+        Differences no further apart are one, e.g. the `rounding_of` of both sides together.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def paired_difference(
         If the trials do not match or `mean_interval` refuses them.
     """
     first, second = paired(a, b)
-    return mean_interval(first - second, confidence=confidence, bounds=bounds)
+    return mean_interval(first - second, confidence=confidence, bounds=bounds, rounding=rounding)
 
 
 def better_probability(

@@ -43,7 +43,8 @@ class Occurrence:
     hits : tuple of str
         Pools (`region/service`) hit directly.
     common_cause : bool
-        It hit several elements at once: other elements at the same instant, or pools of several regions.
+        It is part of one event that hit several elements, by what the fault says (`Record.together`), or hit pools
+        of several regions. Faults of elements with clocks of their own are none, even when they begin together.
     """
 
     name: str
@@ -80,9 +81,8 @@ def occurrences(record: TrialRecord) -> list[Occurrence]:
                 raise ValueError(f"the log repairs {entry.fault!r} at {entry.at_s!r} s, which never began")
             ends.setdefault(entry.fault, entry.at_s)
     starts = [entry for entry in record.records if entry.kind is Kind.FAULT]
-    elements: dict[tuple[str, float], set[str]] = {}
-    for entry in starts:
-        elements.setdefault((name_of(entry.fault), entry.at_s), set()).add(entry.fault)
+    # The occurrence that a common cause spread from is named by the others only: it began before they were drawn.
+    shared = {entry.together for entry in starts if entry.together}
     return [
         Occurrence(
             name=name_of(entry.fault),
@@ -90,7 +90,8 @@ def occurrences(record: TrialRecord) -> list[Occurrence]:
             start_s=entry.at_s,
             end_s=ends.get(entry.fault, math.inf),
             hits=entry.hits,
-            common_cause=len(elements[name_of(entry.fault), entry.at_s]) > 1
+            common_cause=bool(entry.together)
+            or entry.fault in shared
             or len({region_of(pool) for pool in entry.hits}) > 1,
         )
         for entry in starts

@@ -65,10 +65,12 @@ def availability_panel(result: RunResult) -> Panel:
         text=f"objective {number(objective.target, 'share')}",
     )
     low = min([nines(objective.target), *(nines(spread[a][0]) for a in designs)])
+    reach = max(0.0, min(low, top - 1) - 0.15), top + 0.12
+    ticks = axis_ticks(*reach)
     figure.update_xaxes(
-        range=[max(0.0, min(low, top - 1) - 0.15), top + 0.12],
-        tickvals=list(_TICKS),
-        ticktext=list(_TICKS.values()),
+        range=reach,
+        tickvals=list(ticks),
+        ticktext=list(ticks.values()),
         title={"text": f"{measure_of(name).exact.split(' over ')[0]} over {window_text(_horizon(result))}, nines axis"},
     )
     figure.update_yaxes(autorange="reversed")
@@ -86,6 +88,15 @@ def availability_panel(result: RunResult) -> Panel:
             f"Measured as {explain(name, next(iter(result.experiment.scenarios.values())))}.",
         ),
     )
+
+
+def axis_ticks(low: float, high: float) -> dict[float, str]:
+    """Ticks of a nines axis from `low` to `high`: whole nines, finer where fewer than two of them are in sight."""
+    inside = {at: text for at, text in _TICKS.items() if low <= at <= high}
+    if len(inside) > 1:
+        return inside
+    finer = [1.0 - lost * 10.0**-power for power in range(1, round(NINES_MAX) + 2) for lost in (5, 2, 1)]
+    return {nines(share): number(share, "share", digits=1) for share in finer if low <= nines(share) <= high}
 
 
 def _horizon(result: RunResult) -> float:

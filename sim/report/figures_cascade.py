@@ -46,7 +46,10 @@ def size_panel(result: RunResult) -> Panel | None:
     far = {a: cross_region_share(result, a) for a in found}
     known = {a: share for a, share in far.items() if share is not None}
     often = max(found, key=lambda a: found[a][0][0].mean)
-    title = f"{often} has the most cascades, {with_interval(found[often][0][0], 'count')} a year"
+    most = found[often][0][0]
+    title = f"{often} has the most cascades, {with_interval(most, 'count')} a year"
+    if most.mean == 0.0:
+        title = f"No cascade seen in {most.n:,} trials of any design"
     if known:
         widest = max(known, key=lambda a: known[a].mean)
         title += f"; with {widest} {with_interval(known[widest], 'share')} of cascades reach another region"

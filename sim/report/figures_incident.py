@@ -22,10 +22,11 @@ POOLS_MAX: Final = 9
 """Pools drawn per timeline, those that suffered most; the table of the trial has all events."""
 LANE_PX: Final = 105
 GAP_PX: Final = 30
-LABEL_ROWS: Final = 5
 ROWS_MAX: Final = 300
-CONTROLLER_ROWS: Final = 2
-"""Labels of what people and controllers did are spread over so many rows, so that neighbours do not overlap."""
+ACTORS: Final = (("controller", CONTROLLERS, 2), ("people", OPERATORS, 5))
+"""Who acts, what of theirs is marked, and over how many rows the labels are spread, so that neighbours do not overlap.
+Who did nothing in the window (no failover, nobody on call) has no lane."""
+EVENT_ROW_PX: Final = 18
 
 
 def incident_panel(record: TrialRecord, scenario: Any, window: Window, key: str, about: str) -> Panel:
@@ -46,7 +47,8 @@ def incident_panel(record: TrialRecord, scenario: Any, window: Window, key: str,
     """
     assert record.trace is not None, "a timeline needs a kept trial"
     pools = _pools(record, window)
-    lanes = [LANE_PX, LANE_PX, *[LANE_PX] * len(pools), 190]
+    n_event_rows = 2 + sum(levels for _, _, levels in _acting(record, window))
+    lanes = [LANE_PX, LANE_PX, *[LANE_PX] * len(pools), 30 + EVENT_ROW_PX * n_event_rows]
     height = sum(lanes) + GAP_PX * len(lanes) + 80
     titles = ["success as users see it", "user requests and attempts (per s)"]
     titles += [safe(p) for p in pools] + ["what happened"]
@@ -229,23 +231,26 @@ def _events(figure: go.Figure, record: TrialRecord, window: Window, row: int) ->
             row=row,
             col=1,
         )
-    _marks(figure, record, window, (row, 2, CONTROLLER_ROWS), CONTROLLERS)
-    _marks(figure, record, window, (row, 2 + CONTROLLER_ROWS, LABEL_ROWS), OPERATORS)
-    names = ["faults", f"OOM kills ({len(kills):,})", "controller", "people"]
-    figure.update_yaxes(
-        tickvals=[0, 1, 1.5 + CONTROLLER_ROWS / 2, 1.5 + CONTROLLER_ROWS + LABEL_ROWS / 2],
-        ticktext=names,
-        range=[-0.6, 1.6 + CONTROLLER_ROWS + LABEL_ROWS],
-        showgrid=False,
-        row=row,
-        col=1,
-    )
-    for border in (0.5, 1.5, 1.5 + CONTROLLER_ROWS):
+    names, places, borders = ["faults", f"OOM kills ({len(kills):,})"], [0.0, 1.0], [0.5]
+    top = 1.5
+    for name, kinds, levels in _acting(record, window):
+        _marks(figure, record, window, (row, round(top + 0.5), levels), kinds)
+        names.append(name)
+        places.append(top + levels / 2)
+        borders.append(top)
+        top += levels
+    figure.update_yaxes(tickvals=places, ticktext=names, range=[-0.6, top + 0.1], showgrid=False, row=row, col=1)
+    for border in borders:
         figure.add_hline(y=border, line={"color": "#c9c9c9", "width": 1}, row=row, col=1)
     causes = sorted({fault.fault.split("#")[0] for _, _, fault in fault_spans(record.records, window)})
     figure.layout.annotations[row - 1].text = f"<b>what happened</b>; faults: {safe(joined(causes, 4))}"
     if pods:
         figure.layout.annotations[row - 1].text += "; orange ticks: pods lost otherwise"
+
+
+def _acting(record: TrialRecord, window: Window) -> list[tuple[str, tuple[Kind, ...], int]]:
+    """Those of `ACTORS` who did something in the window."""
+    return [actor for actor in ACTORS if within(record.records, window, set(actor[1]) - {Kind.ACTION_DONE})]
 
 
 def _thinned(at_s: Floats, window: Window) -> Floats:

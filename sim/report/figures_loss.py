@@ -15,6 +15,8 @@ from sim.study.result import RunResult
 
 LEVELS: Final = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Probabilities of exceedance that the table reads off."""
+MARKED_MAX: Final = 10
+"""Up to so many losses each has its marker: a line through a single one would not be seen."""
 POINTS_MAX: Final = 400
 """Points drawn per curve; more would not be seen."""
 
@@ -74,14 +76,9 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
     figure = _figure(losses, f"{noun} in {window} ({currency or 'hours'}, log scale)", level)
     n = min(len(v) for v in losses.values())
     odds, words_of = (0.1, "ten") if n >= 10 else (0.5, "two")
-    tail = {a: _quantile(v, odds) for a, v in losses.items()}
-    worst, best = max(tail, key=lambda a: tail[a]), min(tail, key=lambda a: tail[a])
     every = f"One year in {words_of}" if window == "1 year" else f"One trial ({window}) in {words_of}"
-    title = f"{every} has {number(tail[worst], unit, currency)} of {noun} or more with {worst}"
-    if unit == "money":
-        title = f"{every}, outages cost {number(tail[worst], unit, currency)} or more with {worst}"
-    if best != worst:
-        title += f", {number(tail[best], unit, currency)} with {best}"
+    tail = {a: _quantile(v, odds) for a, v in losses.items()}
+    title = _finding(losses, tail, every, words)
     return Panel(
         key,
         title,
@@ -98,6 +95,22 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
     )
 
 
+def _finding(losses: dict[str, Floats], tail: dict[str, float], every: str, words: tuple[str, Unit, str]) -> str:
+    """What is reached with the odds that `every` names; where that is nothing, how many trials lost anything."""
+    noun, unit, currency = words
+    worst, best = max(tail, key=lambda a: tail[a]), min(tail, key=lambda a: tail[a])
+    if tail[worst] == 0.0:
+        worst = max(losses, key=lambda a: float(losses[a].sum()))
+        hit, most = int(np.sum(losses[worst] > 0)), number(float(losses[worst].max()), unit, currency)
+        return f"{hit} of {len(losses[worst]):,} trials have any {noun} with {worst}, the worst {most}"
+    title = f"{every} has {number(tail[worst], unit, currency)} of {noun} or more with {worst}"
+    if unit == "money":
+        title = f"{every}, outages cost {number(tail[worst], unit, currency)} or more with {worst}"
+    if best != worst:
+        title += f", {number(tail[best], unit, currency) if tail[best] else 'nothing'} with {best}"
+    return title
+
+
 def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figure:
     """Curves of all designs on logarithmic axes."""
     figure = base_figure(470)
@@ -107,7 +120,7 @@ def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figu
     figure.update_xaxes(
         type="log",
         tickformat="~g" if axis_title.endswith("(hours, log scale)") else ".2~s",
-        dtick=1,
+        dtick=1 if _decades(losses) > 1.5 else "D2",  # whole decades alone could leave one tick or none
         title={"text": axis_title},
     )
     figure.update_yaxes(
@@ -118,6 +131,12 @@ def _figure(losses: dict[str, Floats], axis_title: str, level: float) -> go.Figu
         title={"text": "share of trials with at least that much"},
     )
     return figure
+
+
+def _decades(losses: dict[str, Floats]) -> float:
+    """How many powers of ten lie between the smallest and the largest loss."""
+    seen = np.concatenate([values[values > 0] for values in losses.values()])
+    return float(np.log10(seen.max() / seen.min()))
 
 
 def _add_curve(figure: go.Figure, which: tuple[int, str], values: Floats, level: float) -> None:
@@ -149,7 +168,8 @@ def _add_curve(figure: go.Figure, which: tuple[int, str], values: Floats, level:
     figure.add_scatter(
         x=x,
         y=share,
-        mode="lines",
+        mode="lines+markers" if len(x) <= MARKED_MAX else "lines",
+        marker={"size": 8, "symbol": seen.symbol, "color": seen.colour},
         name=safe(name),
         line={"color": seen.colour, "dash": seen.dash, "width": 2.5},
         legendgroup=safe(name),

@@ -22,7 +22,7 @@ from sim.report.style import (
     wrap,
 )
 from sim.report.text import duration, number
-from sim.study.stability import Stability, State
+from sim.study.stability import LOAD_MAX, Stability, State
 
 Verdict = tuple[float, float, float]
 """(load, capacity lost, share of checked runs that agree with the cell)."""
@@ -40,8 +40,8 @@ CELL_PX: Final = 34
 
 
 def times(load: float) -> str:
-    """A load as a multiple of today's peak."""
-    return "no bound" if math.isinf(load) else f"{load:.2f}x"
+    """A load as a multiple of today's peak; of a border that was not found, the largest load looked at."""
+    return f"above {LOAD_MAX:g}x" if math.isinf(load) else f"{load:.2f}x"
 
 
 def borders_panel(found: Sequence[Stability]) -> Panel:
@@ -267,7 +267,7 @@ def _map_finding(found: Stability) -> str:
     if math.isinf(found.critical_load):
         return f"{name} recovers by itself at any load tried"
     room = found.critical_load - 1.0
-    return f"{name} is stable today, with {number(room, 'share', digits=2)} more load to the border"
+    return f"{name} is stable today, with {number(100.0 * room, 'count')} % more load to the border"
 
 
 def above(figure: go.Figure, pixels: int) -> float:

@@ -15,7 +15,7 @@ from sim.report.figures_recovery import recovery_panel
 from sim.report.figures_sweep import sweep_panels
 from sim.report.figures_waves import waves_panel
 from sim.report.incident import windows_of
-from sim.report.inputs import designs_of, rows_of
+from sim.report.inputs import designs_of, floats_of, rows_of
 from sim.report.page import Page, Section, Verdict
 from sim.report.panel import Panel, Table
 from sim.report.text import MEASURES, estimate_text, explain, measure_of, moment, number, window_text
@@ -71,7 +71,7 @@ def _figures(result: RunResult, drawn: RunResult, currency: str) -> list[Section
         Section(
             "availability",
             "Availability",
-            lines,
+            (*lines, *_without_loss(drawn)),
             panels=_there(
                 [
                     availability_panel(drawn),
@@ -90,6 +90,13 @@ def _figures(result: RunResult, drawn: RunResult, currency: str) -> list[Section
         Section("recovery", "Time to recover", panels=_there([recovery_panel(drawn)])),
         Section("incidents", "The worst trial of each design", panels=tuple(incidents(drawn))),
     ]
+
+
+def _without_loss(result: RunResult) -> tuple[str, ...]:
+    """What to say where a curve of losses would be empty."""
+    rows = [rows_of(result, "trials", a) for a in designs_of(result)]
+    lost = any(bool((floats_of(found, "downtime_s") > 0).any()) for found in rows if found)
+    return () if lost or not any(rows) else ("No trial lost anything: there is no loss curve of downtime to draw.",)
 
 
 def _there(panels: Iterable[Panel | None]) -> tuple[Panel, ...]:

@@ -77,11 +77,14 @@ def _of_design(index: int, found: Stability, verdicts: Sequence[Verdict]) -> Sec
 
 def _head_line(found: Stability) -> HeadLine:
     reach = f"recovers by itself up to {times(found.critical_load)} that load"
+    if math.isinf(found.critical_load):
+        reach = f"recovers by itself at every load looked at, its border is {times(found.critical_load)} that load"
+    end = f", is overloaded above {times(found.highest_load)}" if math.isfinite(found.highest_load) else ""
     chance = f"; above {times(found.chance_load)} chance alone kills pods" if math.isfinite(found.chance_load) else ""
     return HeadLine(
         found.architecture,
         found.today.value,
-        f"at today's peak: {reach}, is overloaded above {times(found.highest_load)}{chance}",
+        f"at today's peak: {reach}{end}{chance}",
     )
 
 

@@ -109,6 +109,15 @@ def number(value: float, unit: Unit, currency: str = "", digits: int = 3) -> str
     return text + {"hours": " h", "person_hours": " h"}.get(unit, "")
 
 
+LEAST_DIGITS: Final = 3
+"""Significant digits that a value keeps however wide its interval is, else 20 h beside 3,000 h would read 0 and two
+designs could change places."""
+LEAST_DIGITS_OF_SHARE: Final = 2
+"""The same of shares, whose nines show more already."""
+MOST_DIGITS: Final = 6
+"""Significant digits that no interval, however narrow, can add to."""
+
+
 def decimals_of(estimate: Estimate) -> int | None:
     """Decimals (negative: zeros) that the interval supports: two significant digits of half its width."""
     low, high = drawn(estimate)
@@ -117,23 +126,31 @@ def decimals_of(estimate: Estimate) -> int | None:
 
 
 def rounded(value: float, unit: Unit, currency: str, decimals: int | None) -> str:
-    """One value rounded to so many decimals of the internal unit; three significant digits without any."""
-    is_cut = unit == "share" and 0 < value < 1 and decimals is not None and round(value, decimals) in (0.0, 1.0)
-    if decimals is None or not math.isfinite(value) or is_cut:
-        return number(value, unit, currency)  # nearly certain is not certain
+    """One value rounded to so many decimals of the internal unit, but to no fewer than `LEAST_DIGITS` and no more than
+    `MOST_DIGITS` significant digits; those of a share are digits of the smaller of it and 1 - share, so that nearly
+    certain is not certain. Three significant digits without `decimals`.
+    """
+    size = min(value, 1.0 - value) if unit == "share" and 0.0 < value < 1.0 else abs(value)
+    if decimals is None or not math.isfinite(value) or size == 0.0:
+        return number(value, unit, currency)
+    first = -math.floor(math.log10(size))
+    least = LEAST_DIGITS_OF_SHARE if unit == "share" else LEAST_DIGITS
+    decimals = min(max(decimals, first + least - 1), first + MOST_DIGITS - 1)
     return number(round(value, decimals), unit, currency, digits=15)
 
 
 def with_interval(estimate: Estimate, unit: Unit, currency: str = "") -> str:
-    """`mean [low, high]`, all rounded alike; a value that never differed is said to be so."""
-    if not estimate.seen:
-        return f"{number(estimate.mean, unit, currency)} in each of {estimate.n:,} trials"
+    """`mean [low, high]`, rounded to what the interval supports; a value that never differed is said to be so."""
     if estimate.low == estimate.high:
         return f"{number(estimate.mean, unit, currency)}, fixed"
     decimals = decimals_of(estimate)
     mean, low, high = (rounded(v, unit, currency, decimals) for v in (estimate.mean, estimate.low, estimate.high))
     suffix = mean.lstrip("-0123456789.,")
-    return f"{mean} [{low.removesuffix(suffix)}, {high.removesuffix(suffix)}]"
+    interval = f"[{low.removesuffix(suffix)}, {high.removesuffix(suffix)}]"
+    if estimate.seen:
+        return f"{mean} {interval}"
+    text = f"{number(estimate.mean, unit, currency)} in each of {estimate.n:,} trials"
+    return text if math.isinf(estimate.low) or math.isinf(estimate.high) else f"{text} {interval}"
 
 
 def estimate_text(name: str, estimate: Estimate, currency: str = "") -> str:

@@ -6,9 +6,9 @@ from typing import Final, get_args
 
 from sim.errors import did_you_mean, listed
 from sim.scenario.finding import Finding, unknown_name, warning
-from sim.scenario.schema import Action, Scenario, ScriptedAction, ScriptedStep, Step
+from sim.scenario.schema import Action, BurnRate, Scenario, ScriptedAction, ScriptedStep, Step
 from sim.scenario.tree import Path
-from sim.units import format_memory, format_share
+from sim.units import format_duration, format_memory, format_share
 
 _NEEDED: Final = {
     "scale_out": ("service", "pods"),
@@ -43,18 +43,36 @@ def check_operations(scenario: Scenario) -> Iterator[Finding]:
         return
     allowed = 1.0 - scenario.objectives.availability.target
     for name, alert in operations.detection.burn_rate.items():
-        if alert.burn * allowed >= 1.0 - _ROUNDING:  # success would have to fall below 0
-            message = (
-                f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed)} burns "
-                f"{1.0 / allowed:.4g} times too fast, and no faster: this alert never pages"
-            )
-            yield warning(("operations", "detection", "burn_rate", name, "burn"), message)
+        yield from _alert(("operations", "detection", "burn_rate", name), alert, allowed, scenario.horizon)
     for name, step in operations.runbook.items():
         yield from _step(("operations", "runbook", name), name, step, scenario)
     for name, scripted in operations.script.items():
         path: Path = ("operations", "script", name)
         yield from _step(path, name, scripted, scenario)
         yield from _scripted(path, scripted, scenario)
+
+
+def _alert(path: Path, alert: BurnRate, allowed: float, horizon_s: float) -> Iterator[Finding]:
+    """An alert that never pages, that looks away between its evaluations, or that remembers more than is simulated."""
+    if alert.burn * allowed >= 1.0 - 1e-9:
+        message = (
+            f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed, digits=6)} "
+            f"burns {1.0 / allowed:.4g} times too fast: this alert never pages"
+        )
+        yield warning((*path, "burn"), message)
+    if alert.every > alert.short_s:
+        message = (
+            f"got {format_duration(alert.every)}, longer than the short window of {format_duration(alert.short_s)}: "
+            "errors that come and go between two evaluations are never seen; expected at most that window"
+        )
+        yield warning((*path, "every"), message)
+    if alert.over > horizon_s:
+        message = (
+            f"got {format_duration(alert.over)}, longer than the horizon of {format_duration(horizon_s)}: the window "
+            "is never full of what is simulated, the rest counts as a past without errors; this alert cannot be judged "
+            "here"
+        )
+        yield warning((*path, "over"), message)
 
 
 def _step(path: Path, name: str, step: Step, scenario: Scenario) -> Iterator[Finding]:

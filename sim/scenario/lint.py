@@ -18,6 +18,7 @@ def lint(scenario: Scenario) -> Iterator[Finding]:
     """Every doubt about the scenario."""
     yield from lint_queues(scenario)
     yield from lint_timeouts(scenario)
+    yield from lint_deadlines(scenario)
     yield from lint_attempts(scenario)
     yield from lint_breakers(scenario)
     yield from lint_cycles(scenario)
@@ -64,6 +65,36 @@ def lint_timeouts(scenario: Scenario) -> Iterator[Finding]:
 def _keep_longest(longest: dict[str, tuple[float, str]], service: str, wait_s: float, whose: str) -> None:
     if wait_s > longest.get(service, (0.0, ""))[0]:
         longest[service] = (wait_s, whose)
+
+
+def lint_deadlines(scenario: Scenario) -> Iterator[Finding]:
+    """Deadlines that even an idle system does not meet."""
+    for name, population in scenario.populations.items():
+        if population.journey not in scenario.services:
+            continue
+        least_s, services = _least_work(scenario.services, population.journey, ())
+        if population.deadline < least_s:
+            message = (
+                f"got {format_duration(population.deadline)}, but {listed(services, joint=' + ')} work "
+                f"{format_duration(least_s, digits=3)} on average when nothing waits: most answers come too late and "
+                "the objective is out of reach; expected a longer deadline"
+            )
+            yield warning(("populations", name, "deadline"), message)
+
+
+def _least_work(services: Mapping[str, Service], name: str, above: tuple[str, ...]) -> tuple[float, tuple[str, ...]]:
+    """Mean work of a service and of all calls that it cannot do without, s, and their names.
+
+    Left out: soft calls, calls that are handed over, and rounds of a circle after the first.
+    """
+    least_s, found = services[name].work, [name]
+    for callee, call in services[name].calls.items():
+        is_hard = call.fallback < 1.0 and not call.handoff
+        if is_hard and callee in services and callee not in (*above, name):
+            below_s, below = _least_work(services, callee, (*above, name))
+            least_s += call.calls * below_s
+            found += below
+    return least_s, tuple(dict.fromkeys(found))
 
 
 MANY_ATTEMPTS: Final = 8

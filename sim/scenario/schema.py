@@ -141,9 +141,9 @@ class Scenario(Spec):
     """Go on until intervals are as narrow as this, instead of a fixed number of trials."""
     max_trials: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """With `precision`: stop here at the latest."""
-    regions: dict[Name, Region]
+    regions: Annotated[dict[Name, Region], Field(min_length=1)]
     """Regions by name, such as {sweden-central: {nodes: {count: 12, memory: 64Gi}}}."""
-    services: dict[Name, Service]
+    services: Annotated[dict[Name, Service], Field(min_length=1)]
     """Services by name, such as {gateway: {work: 40ms, slots: 200}}."""
     populations: dict[Name, Population] = Field(default_factory=dict)
     """Who uses it, by name. Without any, only failures and repairs are simulated."""

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from sim.errors import Issue, did_you_mean, listed
 from sim.scenario.fields import keys_at
 from sim.scenario.tree import Node, Path, descend
-from sim.units import describe, plain_number
+from sim.units import describe, format_share, plain_number
 
 _EXPECTED: Final = {
     "int_type": "a whole number",
@@ -92,7 +92,11 @@ def _message(path: Path, detail: ErrorDetails) -> str:
         keys = keys_at(path)
         names = listed(keys.fields if keys else (), most=40).replace(" or ", " and ")
         return f"got {got}, expected a block of keys: {names}"
-    bounds = {name: plain_number(bound) for name, bound in context.items() if isinstance(bound, int | float)}
+    if kind == "too_short" and isinstance(detail["input"], dict):
+        return f"got {got}, expected at least one: {_meaning(path)}"
+    is_share = isinstance(detail["input"], str) and detail["input"].strip().endswith("%")
+    written = format_share if is_share else plain_number  # a bound is written as what it bounds
+    bounds = {name: written(bound) for name, bound in context.items() if isinstance(bound, int | float)}
     expected = _EXPECTED.get(kind)
     return f"got {got}, expected {expected.format(**bounds)}" if expected else f"got {got}: {detail['msg']}"
 

@@ -50,7 +50,8 @@ def _flat(value: Any) -> Any:
 
 
 def _records(table: Table) -> list[Record]:
-    columns = {field.name: table[field.name] for field in fields(Record)}
+    # A run stored by an older version lacks the later fields, which have defaults.
+    columns = {field.name: table[field.name] for field in fields(Record) if field.name in table}
     return [Record(**_unflat({name: values[i] for name, values in columns.items()})) for i in range(len(table["at_s"]))]
 
 

@@ -21,6 +21,7 @@ from sim.estimate import (
     rate_interval,
     ratio_difference,
     ratio_interval,
+    rounding_of,
 )
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
@@ -140,17 +141,18 @@ def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
     if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
         bill = float(values.mean())  # known, not estimated: nothing that happens changes it
         return Estimate(bill, bill, bill, sample.confidence, len(values))
-    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample.scenario))
+    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample))
 
 
-def _bounds(name: str, values: Floats, scenario: Scenario) -> tuple[float, float]:
+def _bounds(name: str, values: Floats, sample: _Sample) -> tuple[float, float]:
     """Smallest and largest possible value per trial; the values themselves are always possible."""
+    scenario = sample.scenario
     low, high = 0.0, worst_year(name, scenario)
     if name == "infrastructure_cost_per_year" and _is_known(values, scenario):
         return float(values.min()), float(values.max())
     if name == "total_cost_per_year" and has_fixed_infrastructure(scenario):
-        # Where no trial lost anything: at least the bill, at most bill, credits and a year without work.
-        low = float(values.min())
+        # At least the bill, though no trial may have cost so little; at most bill, credits and a year without work.
+        low = min(float(sample.column("infrastructure_cost").min()) / sample.years, float(values.min()))
         high = low + worst_year("productivity_cost_per_year", scenario) + worst_year("sla_credit_per_year", scenario)
     return low, max(high, float(values.max()))
 
@@ -215,12 +217,16 @@ def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate
     first, second = _finite_pair(a.values(measure), b.values(measure))
     if not len(first):
         return None
-    (low_a, high_a), (low_b, high_b) = (
-        ((0.0, 1.0), (0.0, 1.0))
-        if measure.kind == "prob"
-        else (_bounds(name, first, a.scenario), _bounds(name, second, b.scenario))
+    of_a, of_b = (
+        ((0.0, 1.0), (0.0, 1.0)) if measure.kind == "prob" else (_bounds(name, first, a), _bounds(name, second, b))
     )
-    return paired_difference(first, second, confidence=a.confidence, bounds=(low_a - high_b, high_a - low_b))
+    return paired_difference(
+        first,
+        second,
+        confidence=a.confidence,
+        bounds=(of_a[0] - of_b[1], of_a[1] - of_b[0]),
+        rounding=rounding_of(first, of_a) + rounding_of(second, of_b),
+    )
 
 
 def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:

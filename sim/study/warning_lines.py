@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from sim.estimate import Estimate, ratio_interval
 from sim.scenario.document import Experiment
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import Scenario, moment_s
+from sim.study.catalogue import YEAR_S
 from sim.study.margins import (
     HotPod,
     QueueFit,
@@ -19,7 +20,7 @@ from sim.study.margins import (
 from sim.study.rerouting import moves_load
 from sim.study.summary import Summary
 from sim.study.tables import Tables, rows_of
-from sim.units import format_memory
+from sim.units import format_duration, format_memory
 
 MOST_NAMED = 6
 """Architectures named in one line; a sweep has hundreds."""
@@ -35,7 +36,8 @@ def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> l
     names = list(summary.estimates)
     queues, hot_pods, *doubts = scenario_lines(experiment, names)
     first = (queues, hot_pods, common_cause_line(tables, summary))
-    return [*first, *budget_lines(tables, names), *doubts, *few_event_lines(summary.estimates)]
+    dated = dated_lines({name: experiment.scenarios[name] for name in names})
+    return [*first, *budget_lines(tables, names), *dated, *doubts, *few_event_lines(summary.estimates)]
 
 
 def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
@@ -134,7 +136,7 @@ def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
 
 
 def common_cause_line(tables: Tables, summary: Summary) -> str:
-    """Share of the downtime in which one fault had hit several elements."""
+    """Share of the downtime that began under one fault that had hit several elements, in words that say so."""
     texts = []
     for name in list(summary.estimates)[:MOST_NAMED]:
         rows = rows_of(tables["trials"], name)
@@ -146,7 +148,13 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
             rows["common_cause_downtime_s"], rows["downtime_s"], confidence=confidence, bounds=(0.0, 1.0)
         )
         texts.append(f"{name} {share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]")
-    return "Share of downtime from common causes: " + ", ".join(texts) + "."
+    return (
+        "Share of downtime from common causes: "
+        + ", ".join(texts)
+        + ". Counted are outages under one fault that hit several elements at once (a common_cause, a target "
+        "`all ...`, a stated moment for several); the loss of one zone or region is one element, and faults that "
+        "merely coincide are not counted."
+    )
 
 
 def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
@@ -162,6 +170,33 @@ def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
         f"Mean rates may not be trusted: as many single requests were simulated as model.noise_requests allows, and "
         f"mean rates stood in for more: {_listed(texts)}. Raise model.noise_requests."
     ]
+
+
+def dated_lines(scenarios: Mapping[str, Scenario]) -> list[str]:
+    """At most one line per horizon: what happens at stated times in less than a year, and so in each trial, although
+    rates are given per year.
+    """
+    found: dict[float, list[str]] = {}
+    for scenario in scenarios.values():
+        if scenario.horizon < YEAR_S:
+            found.setdefault(scenario.horizon, []).extend(_dated(scenario))
+    return [
+        f"Dated events in a horizon of {(length := format_duration(horizon_s))}: every trial has them, and rates per "
+        f"year count them as if they came every {length}: {_listed(list(dict.fromkeys(names)))}. What one of them "
+        f"does is a rate per year times {horizon_s / YEAR_S:.3g}; for a year in which they happen once set horizon: 1y."
+        for horizon_s, names in found.items()
+        if names
+    ]
+
+
+def _dated(scenario: Scenario) -> list[str]:
+    """Faults with a stated time within the horizon, and the script of people."""
+    faults = [
+        name
+        for name, fault in scenario.faults.items()
+        if any(0.0 <= moment_s(moment, scenario.start) < scenario.horizon for moment in fault.at)
+    ]
+    return [*faults, *(["operations.script"] if scenario.operations and scenario.operations.script else [])]
 
 
 def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:

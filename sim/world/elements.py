@@ -23,6 +23,8 @@ class Element:
     service: str = ""
     pod: str = ""
     population: str = ""
+    is_several: bool = False
+    """Whether it stands for all of its kind, as a target `all ...` does."""
 
 
 def elements_of(text: str, scenario: Scenario, topology: Topology) -> list[Element]:
@@ -40,7 +42,7 @@ def elements_of(text: str, scenario: Scenario, topology: Topology) -> list[Eleme
     if target.scope is Scope.ALL:
         where, service = target.region or "", target.service or ""
         name = f"all {target.kind}s" + (f" of {service}" if service else "") + (f" in {where}" if where else "")
-        return [Element(target.kind, name, region=where, service=service)]
+        return [Element(target.kind, name, region=where, service=service, is_several=True)]
     return [element for region in used for element in _in_region(target, region, scenario, topology)]
 
 
@@ -99,7 +101,7 @@ def _same_in(element: Element, region: str, scenario: Scenario, topology: Topolo
 def _populations(target: Target, scenario: Scenario) -> Iterator[Element]:
     names = [target.population] if target.population is not None else list(scenario.populations)
     if target.scope is Scope.ALL:
-        yield Element(target.kind, "all populations")
+        yield Element(target.kind, "all populations", is_several=True)
         return
     for name in names:
         yield Element(target.kind, f"population {name}", population=name)

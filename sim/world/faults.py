@@ -6,6 +6,7 @@ architectures that share an element see the same history of it. What a fault doe
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from simpy.events import Event
 
@@ -50,9 +51,10 @@ class Faults:
         self.active: dict[str, Occurrence] = {}
         for name, fault in context.scenario.faults.items():
             self._laws[name] = (_law(fault.every), _law(fault.repair.law))
-            for element in elements_of(fault.target, context.scenario, effects.fleet.topology):
+            elements = elements_of(fault.target, context.scenario, effects.fleet.topology)
+            for element in elements:
                 if fault.at:
-                    self._schedule(name, fault, element)
+                    self._schedule(name, fault, element, together=len(elements) > 1)
                 elif fault.per_deployment is not None:
                     context.process(self._deployments(name, fault, element))
                 else:
@@ -115,23 +117,24 @@ class Faults:
             index += 1
             yield self._context.env.timeout(deployments.every)
 
-    def _schedule(self, name: str, fault: Fault, element: Element) -> None:
+    def _schedule(self, name: str, fault: Fault, element: Element, *, together: bool) -> None:
         for moment in fault.at:
             at_s = moment_s(moment, self._context.scenario.start)
+            event = f"{name} at {moment.isoformat()}" if together else ""
             if at_s >= 0.0:
-                self._context.after(at_s, lambda: self._strike_if_free(name, element))
+                self._context.after(at_s, partial(self._strike_if_free, name, element, event))
 
-    def _strike_if_free(self, name: str, element: Element) -> None:
+    def _strike_if_free(self, name: str, element: Element, together: str) -> None:
         if self._present(name, element) is None:
-            self._strike_with_siblings(name, element)
+            self._strike_with_siblings(name, element, together)
 
     def _present(self, name: str, element: Element) -> Occurrence | None:
         return next((o for o in self.active.values() if o.fault == name and o.element == element), None)
 
     # -- strike and end -------------------------------------------------------------------------------
 
-    def _strike_with_siblings(self, name: str, element: Element) -> Occurrence | None:
-        first = self._strike(name, element, "")
+    def _strike_with_siblings(self, name: str, element: Element, together: str = "") -> Occurrence | None:
+        first = self._strike(name, element, together=together)
         cause = self._context.scenario.faults[name].common_cause
         if first is None or cause is None:
             return first
@@ -141,10 +144,11 @@ class Faults:
             key = f"{element.name} with {sibling.name}"
             drawn = self._context.draws.uniform(key, f"{name}:common-cause", index) < prob
             if drawn and self._present(name, sibling) is None:
-                self._strike(name, sibling, f", common cause with {element.name}")
+                why = f", common cause with {element.name}"
+                self._strike(name, sibling, why, together=together or first.name)
         return first
 
-    def _strike(self, name: str, element: Element, why: str) -> Occurrence | None:
+    def _strike(self, name: str, element: Element, why: str = "", *, together: str = "") -> Occurrence | None:
         """Begin an occurrence; None if there is nothing there to hit (a pod that is down already)."""
         if not self._effects.can_hit(element):
             return None
@@ -158,7 +162,9 @@ class Faults:
         )
         self.active[occurrence.name] = occurrence
         fault = self._context.scenario.faults[name]
-        self._log(Kind.FAULT, occurrence, f"{name} hits {element.name}{why}")
+        if element.is_several:
+            together = together or occurrence.name
+        self._log(Kind.FAULT, occurrence, f"{name} hits {element.name}{why}", together=together)
         restart = fault.repair.restart
         # A crash that ends by a restart holds nothing down: the pod's own start-up and back-off follow.
         effect = fault.effect.model_copy(update={"down": False}) if restart else fault.effect
@@ -184,7 +190,7 @@ class Faults:
             undo()
         occurrence.ended.succeed()
 
-    def _log(self, kind: Kind, occurrence: Occurrence, what: str) -> None:
+    def _log(self, kind: Kind, occurrence: Occurrence, what: str, *, together: str = "") -> None:
         element = occurrence.element
         self._context.record(
             kind,
@@ -197,6 +203,7 @@ class Faults:
             fault=occurrence.name,
             population=element.population,
             hits=occurrence.hits,
+            together=together,
         )
 
 

@@ -68,6 +68,9 @@ class Record:
     value: float = float("nan")
     totals: tuple[float, ...] = ()
     """SLI_BELOW and SLI_ABOVE: the population's totals at that moment, in the order of TOTALS."""
+    together: str = ""
+    """FAULT: equal in all records of one event that hit several elements: the occurrence that a common cause spread
+    from, the fault and its stated moment, or the occurrence itself where its target is `all ...`. Empty else."""
 
 
 TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")

@@ -7,9 +7,24 @@ success jumps between 1 and 0 at the moment its last pod goes or its first one c
 import math
 
 import pytest
-from worlds import RESTART, assert_log, availability, fault, memory, region, run, service, two_regions, users, world
+from worlds import (
+    RESTART,
+    assert_log,
+    availability,
+    fault,
+    lasting,
+    memory,
+    region,
+    run,
+    service,
+    two_regions,
+    users,
+    world,
+)
 
-from sim.scenario.schema import Breaker, Call, CommonCause, Deployments, Effect, Failover
+from sim.measures.faults import occurrences
+from sim.scenario.schema import Breaker, Call, CommonCause, Deployments, Effect, Failover, Fault
+from sim.world.log import Kind
 
 POD = memory(100.0, 0.0, 1000.0)
 
@@ -243,6 +258,28 @@ def test_a_bad_deployment_reaches_every_region():
             (at_s + 300.0, f"repair release#{k}@spare/web (spare/web repaired)"),
         ]
     assert_log(record, expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "together"),
+    [
+        (fault("any pod", Effect(errors=1.0), every=lasting(200.0), until=10.0), set()),
+        (fault("any pod", Effect(errors=1.0), at_s=1000.0, until=10.0), {"bad at"}),
+        (fault("all pods", Effect(errors=1.0), at_s=1000.0, until=10.0), {"bad#1@all pods"}),
+        (fault("home", Effect(errors=1.0), at_s=1000.0, until=10.0), set()),
+        (
+            fault("web in home", Effect(errors=1.0), at_s=1000.0, until=10.0, common_cause=CommonCause(regions=1.0)),
+            {"bad#1@home/web"},
+        ),
+    ],
+)
+def test_a_fault_says_whether_it_hit_several_elements_in_one_event(spec: Fault, together: set[str]):
+    """Pods with clocks of their own may strike at the same instant (here all of them, the law being fixed): that is no
+    common event. One moment stated for several, a target `all ...` and a common cause are."""
+    record = run(two_regions(Failover(), horizon=1500.0, faults={"bad": spec}))
+    found = {entry.together for entry in record.records if entry.kind is Kind.FAULT}
+    assert {text.partition(" 20")[0] for text in found if text} == together
+    assert {o.common_cause for o in occurrences(record)} == {bool(together)}
 
 
 def test_a_breaker_opens_tries_and_closes():

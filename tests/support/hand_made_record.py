@@ -95,8 +95,8 @@ def above(at_s: float, now: tuple = NOTHING, population: str = "staff") -> Recor
     return Record(at_s, Kind.SLI_ABOVE, population=population, totals=now)
 
 
-def fault(at_s: float, label: str, *hits: str) -> Record:
-    return Record(at_s, Kind.FAULT, fault=label, hits=hits)
+def fault(at_s: float, label: str, *hits: str, together: str = "") -> Record:
+    return Record(at_s, Kind.FAULT, fault=label, hits=hits, together=together)
 
 
 def repair(at_s: float, label: str) -> Record:

@@ -14,6 +14,7 @@ import sim
 import sim.commands.replay
 import sim.commands.run
 from sim.cli import app
+from sim.errors import UsageError
 from sim.study import run_experiment
 from sim.study.replay import replay_trial
 
@@ -192,6 +193,24 @@ def test_a_replay_leaves_the_report_of_a_run_alone(tmp_path: Path):
         assert result.exit_code == 2
         assert words in result.stderr
     assert not Path("run/report.html").exists()
+
+
+def test_a_zoom_refuses_a_file_as_its_folder_before_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sim.commands.zoom.play_window", failing_trial)
+    Path("file").write_text("")
+    result = call("zoom", str(write_scenario(tmp_path)), "--from", "0s", "--out", "file")
+    assert result.exit_code == 2
+    assert "file is a file" in result.stderr
+
+
+def test_a_zoom_window_that_the_horizon_cuts_is_said_to_be_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def stop(*_: object, **__: object) -> None:
+        raise UsageError("played")
+
+    monkeypatch.setattr("sim.commands.zoom.play_window", stop)
+    for begin, words in (("364d", ""), ("8759h50m", "--for is cut to 10m: the horizon of the scenario ends there")):
+        result = call("zoom", str(write_scenario(tmp_path)), "--from", begin, "--for", "20m")
+        assert result.stderr.splitlines() == [*([words] if words else []), "played"]
 
 
 def test_a_trial_that_no_run_has_is_a_mistake(tmp_path: Path):

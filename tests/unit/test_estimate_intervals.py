@@ -256,6 +256,29 @@ class TestRatio:
         assert "none in 400 trials" in unseen.note
 
 
+def test_values_apart_by_rounding_only_are_one_value() -> None:
+    values = 0.99858867 + 1e-11 * np.array([0.0, 1.0, 3.0, -2.0])
+    equal = mean_interval([0.99858867] * 4, bounds=(0.0, 1.0))
+    alike = mean_interval(values, bounds=(0.0, 1.0))
+    assert (alike.low, alike.high) == pytest.approx((equal.low, equal.high))
+    assert alike.mean == values.mean()
+    assert not alike.seen
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds"),
+    [
+        ([1.0 - 1e-9, 1.0 - 2e-9, 1.0 - 4e-9], (0.0, 1.0)),  # far apart by what is missing to 1
+        ([100.0, 100.00001, 100.00002], (0.0, math.inf)),  # nothing bounds what was not seen
+        ([100.0, 100.001, 100.002], (0.0, 1000.0)),
+    ],
+)
+def test_values_that_differ_have_the_interval_of_their_spread(values: list[float], bounds: tuple[float, float]) -> None:
+    estimate = mean_interval(values, bounds=bounds)
+    assert estimate.seen
+    assert estimate.high - estimate.low < 20 * np.ptp(values)
+
+
 def test_an_interval_must_hold_its_estimate() -> None:
     with pytest.raises(AssertionError, match="must hold"):
         Estimate(2.0, 0.0, 1.0, 0.95, 5)

@@ -131,8 +131,12 @@ def test_common_cause_is_one_fault_that_hits_several_elements_at_once() -> None:
     alone, twin, wide = "irm-slow#0@north/irm", "irm-slow#1@south/irm", "region-loss#0@all"
     faults = occurrences(record([fault(5, alone, "north/irm"), fault(6, twin, "south/irm")]))
     assert [f.common_cause for f in faults] == [False, False]
-    faults = occurrences(record([fault(5, alone, "north/irm"), fault(5, twin, "south/irm")]))
+    faults = occurrences(record([fault(5, alone, "north/irm"), fault(5, twin, "south/irm", together=alone)]))
     assert [f.common_cause for f in faults] == [True, True]
+    faults = occurrences(record([fault(5, alone, "north/irm"), fault(5, twin, "south/irm")]))  # merely coincide
+    assert [f.common_cause for f in faults] == [False, False]
+    faults = occurrences(record([fault(5, "crash#0@all pods of irm", "north/irm", together="crash#0@all pods of irm")]))
+    assert [f.common_cause for f in faults] == [True]
     faults = occurrences(record([fault(5, wide, "north/irm", "south/irm")]))
     assert [f.common_cause for f in faults] == [True]
     faults = occurrences(record([fault(5, "region-loss#0@north", "north/irm", "north/web")]))

@@ -161,7 +161,8 @@ def test_common_cause_downtime_is_that_of_outages_with_such_a_fault() -> None:
     twins = ["irm-slow#0@north/irm", "irm-slow#0@south/irm"]
     log = record(
         [
-            *(fault(0, label) for label in twins),
+            fault(0, twins[0]),
+            fault(0, twins[1], together=twins[0]),
             below(10),
             above(1010),
             *(repair(1010, label) for label in twins),

@@ -1,6 +1,7 @@
 """The figures say what the tables hold: findings, marks and numbers against values worked out by hand."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,14 +9,15 @@ import numpy as np
 import pytest
 from report_fixture import DAY_S, DESIGNS, ONE, TWO, make_result, make_scenario, make_sweep, make_trial
 
+from sim.commands.show import COLUMNS, currency_of, interval_text
 from sim.estimate import Estimate
 from sim.report import figures_availability, figures_cascade, figures_cost, figures_loss, figures_recovery
 from sim.report.decimate import envelope, held, steps
 from sim.report.figures_comparison import differences_panel
 from sim.report.figures_incident import incident_panel
 from sim.report.figures_sweep import sweep_panels
-from sim.report.incident import NAMES, Window, windows_of
-from sim.report.inputs import floats_of, rows_of
+from sim.report.incident import CONTROLLERS, NAMES, OPERATORS, Window, windows_of
+from sim.report.inputs import Floats, floats_of, rows_of
 from sim.report.page import Page
 from sim.report.sections import DESIGNS_MAX, page_of_run
 from sim.report.style import COLOURS, look, safe
@@ -34,6 +36,13 @@ def result() -> RunResult:
 @pytest.fixture(scope="module")
 def page(result: RunResult) -> Page:
     return page_of_run(result)
+
+
+def with_downtime(result: RunResult, downtime_s: Callable[[Floats], Floats]) -> RunResult:
+    """The run with another downtime of each trial, by its number."""
+    trials = result.tables["trials"]
+    changed = trials | {"downtime_s": np.asarray(downtime_s(trials["trial"].astype(np.float64)))}
+    return replace(result, tables={**result.tables, "trials": changed})
 
 
 def estimate(mean: float, low: float, high: float, *, seen: bool = True) -> Estimate:
@@ -55,6 +64,31 @@ class TestText:
 
     def test_nearly_certain_is_not_rounded_to_certain(self) -> None:
         assert with_interval(estimate(0.9998, 0.97, 1.0), "share") == "99.98 % [97, 100]"
+
+    def test_a_wide_interval_makes_no_value_zero_and_swaps_no_two(self) -> None:
+        texts = [with_interval(estimate(mean, 0.0, 3700.0), "hours") for mean in (20.3, 17.8, 19.9)]
+        assert texts == ["20.3 h [0, 3,700]", "17.8 h [0, 3,700]", "19.9 h [0, 3,700]"]
+        assert with_interval(estimate(104.3, 0.0, 3700.0), "count") == "104 [0, 3,700]"
+
+    def test_no_interval_is_so_narrow_that_more_than_six_digits_stand(self) -> None:
+        served = estimate(0.998588674692, 0.9985886746821, 0.9985886746966)
+        assert with_interval(served, "share") == "99.858867 % [99.858867, 99.858867]"
+        lost = estimate(148358.51638, 148358.5159, 148358.51742)
+        assert with_interval(lost, "person_hours") == "148,359 h [148,359, 148,359]"
+        nearly_certain = estimate(0.999999999342, 0.963, 1.0)
+        assert with_interval(nearly_certain, "share") == "99.999999934 % [96.3, 100]"
+
+    def test_equal_in_all_trials_still_has_its_bounds(self) -> None:
+        text = estimate_text("total_cost_per_year", estimate(5.0, 5.0, 9.0, seen=False), "EUR")
+        assert text == "5 EUR in each of 200 trials [5, 9]"
+
+    @pytest.mark.parametrize("measure", COLUMNS)
+    def test_terminal_and_report_say_the_same(self, result: RunResult, page: Page, measure: str) -> None:
+        cells = {cell for row in page.sections[0].tables[0].rows for cell in row}
+        for mine in result.estimates.values():
+            if measure in mine:
+                shown = interval_text(measure, mine[measure], currency_of(result))
+                assert " ".join(shown.split()) in cells
 
     def test_what_was_not_seen_has_its_bound(self) -> None:
         text = estimate_text("outages_per_year", estimate(0.0, 0.0, 0.015, seen=False))
@@ -154,6 +188,28 @@ class TestAvailability:
         assert losses.tolist() == [1.0, 3.0]
         assert share.tolist() == [0.5, 0.25]
 
+    @pytest.mark.parametrize("low", [0.0, 0.4, 1.2, 2.35, 2.9, 3.1, 4.6, 5.85])
+    @pytest.mark.parametrize("span", [1.27, 2.0, 4.0])
+    def test_a_nines_axis_has_at_least_two_ticks(self, low: float, span: float) -> None:
+        ticks = figures_availability.axis_ticks(low, low + span)
+        assert len(ticks) >= 2
+        assert all(low <= at <= low + span for at in ticks)
+
+    def test_a_curve_of_losses_that_most_trials_do_not_have_counts_those_that_do(self) -> None:
+        few = with_downtime(make_result(20), lambda trial: np.where(trial == 3, 7200.0, 0.0))
+        panel = figures_loss.downtime_panel(few)
+        assert panel is not None
+        assert panel.title == "1 of 20 trials have any downtime with single, the worst 2 h"
+        curve = next(trace for trace in panel.figure.data if trace.name == "single")
+        assert curve.mode == "lines+markers"
+        assert panel.figure.layout.xaxis.dtick == "D2"
+
+    def test_losses_that_no_trial_had_are_said_and_not_drawn(self) -> None:
+        page = page_of_run(with_downtime(make_result(20), lambda trial: 0.0 * trial))
+        [section] = [section for section in page.sections if section.key == "availability"]
+        assert any(line.startswith("No trial lost anything") for line in section.lines)
+        assert "exceedance-downtime" not in [panel.key for panel in section.panels]
+
     def test_thinning_keeps_the_largest_losses(self) -> None:
         kept = figures_loss.thin(100_000, 400)
         assert len(kept) <= 400
@@ -166,6 +222,13 @@ class TestAvailability:
 
 
 class TestCascades:
+    def test_no_cascade_at_all_is_not_a_ranking(self, result: RunResult) -> None:
+        trials, kinds = result.tables["disturbances"], result.tables["disturbances"]["cascade"]
+        none = replace(result, tables={**result.tables, "disturbances": trials | {"cascade": 0.0 * kinds}})
+        panel = figures_cascade.size_panel(none)
+        assert panel is not None
+        assert panel.title.startswith("No cascade seen in 60 trials of any design")
+
     def test_sizes_are_counts_per_year(self, result: RunResult) -> None:
         rows = rows_of(result, "disturbances", "active-active")
         at_least_two = float(((floats_of(rows, "size") >= 2) & (floats_of(rows, "cascade") > 0)).sum())
@@ -225,6 +288,18 @@ class TestIncidents:
         assert labels.count("restart irm (does not help)") == 1
         assert {"detected", "acknowledged", "scale_out irm", "raise_memory irm", "closed"} <= set(labels)
         assert "303 OOM kills" in panel.title
+
+    def test_who_did_nothing_has_no_lane(self) -> None:
+        whole = Window(DAY_S, DAY_S + 86_400)
+        heights, lanes = {}, {}
+        for name, kinds in (("both", ()), ("people only", CONTROLLERS), ("nobody", (*CONTROLLERS, *OPERATORS))):
+            record = make_trial("two", TWO)
+            record.records[:] = [r for r in record.records if r.kind not in kinds]
+            figure = incident_panel(record, make_scenario(), whole, "incident", "two").figure
+            heights[name] = figure.layout.height
+            lanes[name] = [axis.ticktext[2:] for axis in figure.select_yaxes() if axis.ticktext][-1]
+        assert lanes == {"both": ("controller", "people"), "people only": ("people",), "nobody": ()}
+        assert heights["both"] > heights["people only"] > heights["nobody"]
 
     def test_a_flood_of_controller_records_stays_readable(self) -> None:
         record = make_trial("single", ONE)

@@ -39,6 +39,7 @@ def test_the_map_has_every_cell_as_colour_letter_and_word() -> None:
     [
         (0.78, 1.22, "is vulnerable today: between 0.78x and 1.22x"),
         (1.37, 1.37, "is stable today, with 37 % more load"),
+        (3.97, 4.2, "is stable today, with 297 % more load"),
         (0.4, 0.7, "cannot serve today's peak: it is healthy up to 0.70x"),
     ],
 )
@@ -114,5 +115,8 @@ def test_the_page_holds_all_and_escapes_names() -> None:
     assert {verdict.word for verdict in page.verdicts} == {"vulnerable", "stable", "overloaded"}
 
 
-def test_a_load_without_bound_is_said() -> None:
-    assert times(float("inf")) == "no bound"
+def test_a_border_that_was_not_found_is_above_the_largest_load_looked_at() -> None:
+    assert times(float("inf")) == "above 64x"
+    endless = page_of_stability("x", make_stabilities()).verdicts[-1].text
+    assert "recovers by itself at every load looked at, its border is above 64x that load" in endless
+    assert "overloaded" not in endless

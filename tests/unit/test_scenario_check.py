@@ -23,6 +23,64 @@ def told(*sets: str) -> list[Issue]:
         return list(error.issues)
 
 
+ALERT = "operations.detection={burn_rate: {fast: {burn: 14.4, over: %s, short: %s, every: %s}}}"
+
+
+@pytest.mark.parametrize(
+    ("over", "short", "every", "words"),
+    [
+        ("1h", "5m", "5m", None),
+        ("1h", "5m", "6m", "every: got 6m, longer than the short window of 5m"),
+        ("28d", "1h", "1m", None),
+        ("29d", "1h", "1m", "over: got 29d, longer than the horizon of 28d"),
+    ],
+)
+def test_burn_rate_windows_that_miss_errors_or_outlast_the_horizon(
+    over: str, short: str, every: str, words: str | None
+) -> None:
+    found = [f"{issue.path}: {issue.message}" for issue in told(ALERT % (over, short, every))]
+    assert [words is not None and words in text for text in found] == ([] if words is None else [True])
+
+
+def test_an_error_budget_is_written_without_rounding_noise() -> None:
+    alert = "operations.detection={burn_rate: {fast: {burn: 2000, over: 1h}}}"
+    [issue] = told("objectives.availability.target=99.9%", alert)
+    assert "the error budget of 0.1% burns 1000 times too fast" in issue.message
+
+
+@pytest.mark.parametrize(
+    ("deadline", "call", "words"),
+    [
+        ("71ms", "{timeout: 50ms}", None),
+        ("69ms", "{timeout: 50ms}", "got 69ms, but web + stock work 70ms on average"),
+        ("119ms", "{timeout: 50ms, calls: 2}", "got 119ms, but web + stock work 120ms"),
+        ("60ms", "{timeout: 50ms, fallback: 100%}", None),
+        ("19ms", "{timeout: 10ms, fallback: 100%}", "got 19ms, but web work 20ms"),
+    ],
+)
+def test_deadlines_below_the_work_itself(deadline: str, call: str, words: str | None) -> None:
+    found = told(f"populations.buyers.deadline={deadline}", f"services.web.calls.stock={call}")
+    found = [issue for issue in found if issue.path == "populations.buyers.deadline"]
+    assert len(found) == (words is not None)
+    assert all(words is not None and words in issue.message for issue in found)
+
+
+@pytest.mark.parametrize("block", ["regions", "services"])
+def test_an_empty_block_of_what_a_scenario_cannot_do_without(block: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(GOOD.read_text().replace(f"\n{block}:\n", f"\n{block}: {{}}\nold_{block}:\n"))
+    with pytest.raises(ScenarioError) as caught:
+        load_experiment(empty)
+    messages = {issue.path: issue.message for issue in caught.value.issues}
+    assert messages[block].startswith("got an empty block, expected at least one: ")
+    assert not any("expected nothing" in message for message in messages.values())
+
+
+def test_the_bound_of_a_share_is_a_share() -> None:
+    [issue] = told("objectives.availability.target=100%")
+    assert issue.message == "got '100%', expected less than 100%"
+
+
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
     return load_experiment(GOOD).scenarios["two"]

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_fixture import ONE, make_trial
 from small_study import fake_trial, small_experiment
 
 from sim.errors import RunError
 from sim.scenario.document import Experiment
 from sim.study import parquet
 from sim.study.folder import ResultsFolder, StorageError, open_stored
+from sim.study.kept import read_kept, write_kept
 from sim.study.parquet import read_table, write_table
 from sim.study.tables import Tables, merge, table_hash
 
@@ -221,3 +223,14 @@ def test_ctrl_c_while_a_table_is_written_comes_right_after(tmp_path: Path, monke
         parquet.read_table(tmp_path / "t.parquet")
     monkeypatch.undo()
     assert parquet.read_table(tmp_path / "t.parquet")["x"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_kept_trials_of_an_older_version_lack_what_it_did_not_store(tmp_path: Path):
+    record = make_trial("single", ONE)
+    write_kept(tmp_path, {"single": record})
+    [path] = (tmp_path / "events").glob("kept-*.parquet")
+    table = read_table(path)
+    assert table.pop("together") is not None
+    path.unlink()
+    write_table(path, table)
+    assert repr(read_kept(tmp_path)["single"].records) == repr(record.records)  # NaN is not equal to itself

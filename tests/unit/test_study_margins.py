@@ -1,13 +1,14 @@
 """The three numbers that explain most collapses, worked out by hand."""
 
 import math
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from small_study import fake_trial, small_experiment
 
 from sim.scenario.load import load_experiment
-from sim.scenario.schema import PodMemory, Scenario, Service
+from sim.scenario.schema import Fault, PodMemory, Scenario, Service
 from sim.study.flows import holding_s
 from sim.study.margins import (
     Reason,
@@ -24,6 +25,7 @@ from sim.study.tables import merge
 from sim.study.warning_lines import (
     budget_lines,
     common_cause_line,
+    dated_lines,
     hot_pod_line,
     queue_line,
     scenario_lines,
@@ -359,8 +361,26 @@ def test_lines(tmp_path: Path):
     assert "store does not fit (100 requests x 10Mi + 200Mi" in lines[0]
     assert "single: no second region (today 0.05 (web in north), 0.16" in lines[1]
     assert lines[2].startswith("Share of downtime from common causes: single 50% [")
+    assert "several elements at once" in lines[2]
+    assert "the loss of one zone or region is one element" in lines[2]
     assert any("small.yaml:19" in line for line in lines[3:])
     assert any(line.startswith("Fewer than ten events") and "cascade_year_prob" in line for line in lines[3:])
+
+
+def test_dated_events_in_less_than_a_year_are_said_to_be_annualised(tmp_path: Path):
+    scenario = small_experiment(tmp_path).scenarios["single"]
+    name, fault = next(iter(scenario.faults.items()))
+    dated = fault.model_copy(update={"every": None, "at": (scenario.start + timedelta(days=8),)})
+
+    def lines(horizon_s: float, faults: dict[str, Fault]) -> list[str]:
+        return dated_lines({"a": scenario.model_copy(update={"horizon": horizon_s, "faults": faults})})
+
+    [line] = lines(30 * 86400.0, {name: dated})
+    assert line.startswith("Dated events in a horizon of 30d")
+    assert f"as if they came every 30d: {name}." in line
+    assert lines(365 * 86400.0, {name: dated}) == []
+    assert lines(7 * 86400.0, {name: dated}) == []  # after the horizon
+    assert lines(30 * 86400.0, {name: fault}) == []
 
 
 def test_a_spent_budget_of_single_requests_is_said(tmp_path: Path):

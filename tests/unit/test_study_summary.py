@@ -144,6 +144,36 @@ def test_a_fixed_bill_is_known(experiment: Experiment, tables: Tables):
     assert estimate.note == ""
 
 
+def test_the_same_loss_in_every_trial_is_no_spread_but_a_bound(experiment: Experiment, tables: Tables):
+    """One event that cost each trial the same, but for rounding, bounds nothing of what was not seen: in all measures
+    alike."""
+    trials = tables["trials"]
+    jitter = 1e-9 * np.random.default_rng(1).random(len(trials["trial"]))
+    trials["availability_time"] = np.full(len(jitter), 0.9985878)
+    trials["availability_requests"] = 0.9985887 + 1e-3 * jitter
+    trials["lost_hours"] = 148_358.5 * (1.0 + jitter)
+    estimates = summary_of(experiment, tables).estimates["single"]
+    by_time, by_requests = estimates["availability_time"], estimates["availability_requests"]
+    assert by_requests.low == pytest.approx(by_time.low, abs=1e-5)
+    assert not by_requests.seen
+    assert estimates["lost_hours_per_year"].low < 0.95 * estimates["lost_hours_per_year"].mean
+    assert estimates["lost_hours_per_year"].mean == pytest.approx(148_358.5, rel=1e-6)
+    difference = summary_of(experiment, tables).differences["double - single"]["availability_requests"]
+    assert not difference.seen
+    assert difference.high - difference.low > 0.01
+
+
+def test_total_cost_is_bounded_by_the_bill_not_by_the_cheapest_trial(experiment: Experiment, tables: Tables):
+    trials = tables["trials"]
+    mine = trials["architecture"] == "single"
+    bill = float(trials["infrastructure_cost"][mine][0])
+    trials["total_cost"][mine] = bill + np.where(trials["trial"][mine] % 2, 300.0, 100.0)
+    few = {name: table | {k: v[table["trial"] < 2] for k, v in table.items()} for name, table in tables.items()}
+    total = summary_of(experiment, few).estimates["single"]["total_cost_per_year"]
+    assert total.mean == pytest.approx(bill + 200.0)
+    assert bill <= total.low < bill + 100.0
+
+
 def test_cascades_per_fault_leave_out_those_of_mere_load(experiment: Experiment, tables: Tables):
     kinds = tables["fault_kinds"]
     mine = (kinds["architecture"] == "single") & (kinds["fault"] == "pod-crash")
