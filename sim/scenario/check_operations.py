@@ -54,7 +54,7 @@ def check_operations(scenario: Scenario) -> Iterator[Finding]:
 
 def _alert(path: Path, alert: BurnRate, allowed: float, horizon_s: float) -> Iterator[Finding]:
     """An alert that never pages, that looks away between its evaluations, or that remembers more than is simulated."""
-    if alert.burn * allowed >= 1.0 - 1e-9:
+    if alert.burn * allowed >= 1.0 - _ROUNDING:
         message = (
             f"got {alert.burn:g}, but with all requests lost the error budget of {format_share(allowed, digits=6)} "
             f"burns {1.0 / allowed:.4g} times too fast: this alert never pages"
