@@ -45,6 +45,9 @@ class Hand(NamedTuple):
     oom_level: float
 
 
+PAUSE_STEPS = 6
+
+
 @numba.njit
 def _piece(head, x):
     k = 0
@@ -56,13 +59,62 @@ def _piece(head, x):
 
 
 @numba.njit
-def _rates(u, rate, slope, slow, algebra, hand):
+def _behind_old(waiting, busy, hold, old, left):
+    """Wait behind requests of which some keep slots for another time, and what that adds to its variance."""
+    per_s, sooner = busy / hold, old * (1.0 - left / hold)
+    wait = max((waiting - sooner) / per_s, 0.0)
+    for _ in range(40):
+        freed = -math.expm1(-wait / left)
+        step = (per_s * wait + sooner * freed - waiting) / (per_s + sooner / left * (1.0 - freed))
+        wait -= step
+        if abs(step) <= 1e-6 * wait:
+            break
+    wait = max(wait, 0.0)
+    freed = -math.expm1(-wait / left)
+    stay, freed_s = 1.0 - freed, wait - left * freed
+    square = wait * wait - 2.0 * left * freed_s
+    spread = old * (2.0 * freed_s * stay + (square - freed_s * freed_s) / hold) / hold
+    end = per_s + sooner / left * stay
+    return wait, max(spread, 0.0) / (end * end)
+
+
+@numba.njit
+def _users(u, rate, slope, algebra, hand):
+    """Attempts per second and how many of them end well; the steps of the pauses between two attempts."""
+    n_pools = hand.work_s.size
+    n = n_pools * hand.n_pods
+    orbit0 = 4 * n + 2 * n_pools
+    total0 = orbit0 + (hand.user_attempts - 1) * PAUSE_STEPS
+    good, late_share, share = 0.0, 0.0, 1.0 / hand.entries.size
+    for j in hand.entries:
+        good += share * algebra[n + j, 6]
+        late_share += share * algebra[n + j, 7]
+    fail = 1.0 - good
+    pause = hand.backoff_s + hand.user_fast_fail_s
+    if fail > 1e-12:
+        pause += hand.deadline_s * min(1.0, late_share / fail)
+    stage, attempts = hand.demand_per_s, hand.demand_per_s
+    per_s = PAUSE_STEPS / pause
+    for k in range(orbit0, total0, PAUSE_STEPS):
+        enters = stage * fail
+        for j in range(k, k + PAUSE_STEPS):
+            rate[j], slope[j] = enters - u[j] * per_s, -per_s
+            enters = u[j] * per_s
+        stage = enters
+        attempts += enters
+    for j in hand.entries:
+        algebra[n + j, 2] += share * attempts
+    return attempts, good
+
+
+@numba.njit
+def _rates(now_s, u, rate, slope, slow, old_busy, old_left, algebra, hand):
     """F and the diagonal of its Jacobian at `u` = (x, v, C, G of all pods; H, Q of all pools; y; three integrals)."""
     m, n_pools, n = hand.n_pods, hand.work_s.size, hand.work_s.size * hand.n_pods
     hold0, quality0, orbit0 = 4 * n, 4 * n + n_pools, 4 * n + 2 * n_pools
-    total0 = orbit0 + hand.user_attempts - 1
-    # algebra: 0 busy, 1 blocked, 2 and 3 their slopes, 4 done, 5 wait, 6 its variance, 7 P within the deadline;
-    # rows n..: 0 rejected, 1 done, 2 offered, 3 target of H, 4 target of Q
+    total0 = orbit0 + (hand.user_attempts - 1) * PAUSE_STEPS
+    # algebra: 0 busy, 1 blocked, 2 and 3 their slopes, 4 done, 5 wait, 6 its variance, 7 P within the deadline, 8 old;
+    # rows n..: 0 rejected, 1 done, 2 offered, 3 target of H, 4 target of Q, 5 H, 6 and 7 of entries, 8 starts
     for i in range(n_pools):
         work, head = hand.work_s[i] * slow[i], hand.tables[i, 2]
         hold = max(u[hold0 + i] - hand.work_s[i], 0.0) + work
@@ -74,22 +126,30 @@ def _rates(u, rate, slope, slow, algebra, hand):
             rise = hand.tables[i, 0, node + 1] - hand.tables[i, 0, node]
             shut = hand.tables[i, 1, node + 1] - hand.tables[i, 1, node]
             busy, blocked = hand.tables[i, 0, node] + part * rise, hand.tables[i, 1, node] + part * shut
-            wait, spread = 0.0, 0.0
+            wait, spread, old = 0.0, 0.0, 0.0
+            if old_busy[p] > 0.0 and now_s < 40.0 * old_left[p]:
+                old = min(old_busy[p] * math.exp(-now_s / old_left[p]), busy)
             if busy >= 1e-9:
-                waiting = max(x - busy, 0.0)
+                waiting, slot, more = max(x - busy, 0.0), hold, 0.0
                 wait = waiting * hold / busy
-                spread = (u[n + p] * min(1.0, (waiting + 1.0) / busy) + waiting) * (hold / head[0]) ** 2
+                if old > 0.0 and waiting > 1e-9:
+                    wait, more = _behind_old(waiting, busy, hold, old, old_left[p])
+                    slot = wait * busy / waiting
+                spread = (u[n + p] * min(1.0, (waiting + 1.0) / busy) + waiting) * (slot / head[0]) ** 2 + more
                 spread = min(spread, 2.0 * wait * work + 9.0 * wait * wait)
             a = algebra[p]
             a[0], a[1], a[2], a[3] = busy, blocked, rise * inverse, shut * inverse
-            a[4], a[5], a[6], a[7] = busy / hold, wait, spread, 0.0
+            a[4], a[5], a[6], a[7], a[8] = (busy - old) / hold + old / max(old_left[p], 1e-9), wait, spread, 0.0, old
             done += a[4]
             rejected += hand.weight[k] * blocked
         b = algebra[n + i]
         b[0], b[1], b[2], b[3], b[4], b[5] = rejected, done, 0.0, hand.work_s[i], 1.0, hold
-    for e in range(hand.caller.size + hand.entries.size):
-        is_call = e < hand.caller.size
-        j = hand.callee[e] if is_call else hand.entries[e - hand.caller.size]
+    last = -1
+    for e in range(-hand.entries.size, hand.caller.size):
+        if e == 0:
+            attempts, good = _users(u, rate, slope, algebra, hand)
+        is_call = e >= 0
+        j = hand.callee[e] if is_call else hand.entries[e]
         limit = hand.timeout_s[e] if is_call else hand.deadline_s
         work, hold = hand.work_s[j] * slow[j], algebra[n + j, 5]
         ok, spent, accepted, late = 0.0, 0.0, 0.0, hold - work
@@ -117,28 +177,22 @@ def _rates(u, rate, slope, slow, algebra, hand):
                 power *= fail
                 tries += power
             took = (1.0 - b[0]) * (spent / accepted if accepted > 0.0 else limit) + b[0] * hand.fast_fail_s[e]
-            c = algebra[n + hand.caller[e]]
+            i = hand.caller[e]
+            c, now_hold = algebra[n + i], max(u[hold0 + i], 1e-6)
+            if i != last:
+                last, c[8] = i, 0.0
+                for k in range(m):
+                    a = algebra[i * m + k]
+                    c[8] += max(a[4] + a[2] * (c[2] * hand.weight[k] * (1.0 - a[1]) - a[4]), 0.0)
+            reach = c[8] + (c[1] - c[8]) * min(c[3] / now_hold, 1.0)
+            reach += (tries - 1.0) * (c[8] + (c[1] - c[8]) * min((c[3] + took) / now_hold, 1.0))
             c[3] += c[4] * tries * took
-            b[2] += c[1] * c[4] * tries
+            b[2] += reach * c[4]
             c[4] *= (1.0 - fail) * tries
         else:
             b[6], b[7] = ok * u[quality0 + j], max(0.0, 1.0 - b[0] - ok)
-    good, late_share, share = 0.0, 0.0, 1.0 / hand.entries.size
-    for j in hand.entries:
-        good += share * algebra[n + j, 6]
-        late_share += share * algebra[n + j, 7]
-    fail = 1.0 - good
-    pause = hand.backoff_s + hand.user_fast_fail_s
-    if fail > 1e-12:
-        pause += hand.deadline_s * min(1.0, late_share / fail)
-    stage, attempts = hand.demand_per_s, hand.demand_per_s
-    for k in range(orbit0, total0):
-        again = u[k] / pause
-        rate[k], slope[k] = stage * fail - again, -1.0 / pause
-        stage = again
-        attempts += again
-    for j in hand.entries:
-        algebra[n + j, 2] += share * attempts
+    if hand.caller.size == 0:
+        attempts, good = _users(u, rate, slope, algebra, hand)
     for i in range(n_pools):
         b, head = algebra[n + i], hand.tables[i, 2]
         for k in range(m):
@@ -147,10 +201,11 @@ def _rates(u, rate, slope, slow, algebra, hand):
             arriving = b[2] * hand.weight[k]
             let_in = arriving * (1.0 - a[1])
             pull = a[2] / b[5] + arriving * a[3]
-            fade = a[4] / max(x, 0.05)
+            oldest, newest = max(min(a[0], x), 0.05), a[7] if let_in > 0.0 else 0.0
+            booked = min(max(newest + (u[2 * n + p] - newest * x) / oldest, 0.0), 1.0)
             rate[p], slope[p] = let_in - a[4], -pull
             rate[n + p], slope[n + p] = let_in + a[4] - 2.0 * pull * v, -2.0 * pull
-            rate[2 * n + p], slope[2 * n + p] = let_in * a[7] - u[2 * n + p] * fade, -fade
+            rate[2 * n + p], slope[2 * n + p] = let_in * a[7] - a[4] * booked, -a[4] / oldest
             rate[3 * n + p] = 0.0
             fits = hand.room_mib / hand.per_request_mib
             if fits < head[1]:
@@ -182,16 +237,26 @@ def _clamp(u, hand):
 
 
 @numba.njit
-def hand_advance(u, length_s, step_s, tolerance, slow, hand):
-    """Advance `u` by `length_s`, by ETD2 with the data plane's error norm; the number of accepted steps."""
+def hand_advance(u, length_s, step_s, tolerance, slow, slow_before, hand):
+    """Advance `u` by `length_s`, by ETD2 with the data plane's error norm; the number of accepted steps.
+
+    Pools whose pods were as slow as `slow_before` until now hold requests that keep the work they drew.
+    """
     n, n_pools = hand.n_pods * hand.work_s.size, hand.work_s.size
     hold0, total0 = 4 * n, u.size - 3
-    algebra = np.zeros((n + n_pools, 8))
+    algebra = np.zeros((n + n_pools, 9))
+    old_busy, old_left = np.zeros(n), np.zeros(n)
+    for i in range(n_pools):
+        for p in range(i * hand.n_pods, (i + 1) * hand.n_pods):
+            if slow[i] != slow_before[i]:
+                node, part, _ = _piece(hand.tables[i, 2], u[p])
+                old_busy[p] = hand.tables[i, 0, node] + part * (hand.tables[i, 0, node + 1] - hand.tables[i, 0, node])
+                old_left[p] = hand.work_s[i] * slow_before[i] + max(u[hold0 + i] - hand.work_s[i], 0.0)
     rate, slope = np.zeros(u.size), np.zeros(u.size)
     guess, guess_rate, guess_slope, new = np.zeros(u.size), np.zeros(u.size), np.zeros(u.size), np.zeros(u.size)
     bend_before, bend = np.zeros(u.size), np.zeros(u.size)
     now_s, n_steps = 0.0, 0
-    _rates(u, rate, slope, slow, algebra, hand)
+    _rates(now_s, u, rate, slope, slow, old_busy, old_left, algebra, hand)
     while now_s < length_s:
         h = min(step_s, length_s - now_s)
         while True:
@@ -199,7 +264,7 @@ def hand_advance(u, length_s, step_s, tolerance, slow, hand):
                 z = h * slope[k]
                 guess[k] = u[k] + h * (1.0 + 0.5 * z if abs(z) < 1e-4 else math.expm1(z) / z) * rate[k]
             _clamp(guess, hand)
-            _rates(guess, guess_rate, guess_slope, slow, algebra, hand)
+            _rates(now_s + h, guess, guess_rate, guess_slope, slow, old_busy, old_left, algebra, hand)
             error = 0.0
             for k in range(u.size):
                 z = h * slope[k]
@@ -223,5 +288,5 @@ def hand_advance(u, length_s, step_s, tolerance, slow, hand):
         _clamp(new, hand)
         u[:] = new
         bend_before[:] = bend
-        _rates(u, rate, slope, slow, algebra, hand)
+        _rates(now_s, u, rate, slope, slow, old_busy, old_left, algebra, hand)
     return n_steps
