@@ -13,6 +13,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 from sim.traffic.roots import cube_root, normal_cdf
 
+_NOBODY_WAITS = 1e-9  # of this order nothing can be said that is a number
 _OLD_IS_OVER = 40.0  # times the mean time for which they keep their slots
 _WAIT_TRIES = 40  # behind slots that are as good as lost the root is nearly double, and a step halves the distance
 
@@ -254,9 +255,9 @@ def slot_in_time_prob(wait_s: float, p: int, state: Floats, net: Network) -> flo
     let_in: float = 1.0 - algebra[ALG_BLOCKED]
     mean_s = algebra[ALG_WAIT_S]
     waiting = in_flight - algebra[ALG_BUSY]
-    if mean_s <= 0.0 or waiting <= 0.0:
+    if mean_s <= 0.0 or waiting <= _NOBODY_WAITS:
         return let_in
-    utilisation = algebra[ALG_BUSY] / slots
+    utilisation = max(algebra[ALG_BUSY] / slots, _NOBODY_WAITS)
     # Erlang C below saturation; far above it everybody waits, which the mean queue of a steady state does not say.
     above = max(in_flight - slots, 0.0) / math.sqrt(max(variance, 1e-4))
     waits = max(waiting * (1.0 - utilisation) / utilisation, math.erf(0.7071067811865476 * above))

@@ -143,7 +143,9 @@ def leave_late(i: int, waiting: float, slots: float, algebra: Floats, net: Netwo
     rise = (growth + step + slot_rate) * more_late - left
     algebra[ALG_LEFT] += waits * left
     algebra[ALG_LEFT_SLOPE] += (1.0 - algebra[ALG_BUSY_SLOPE]) * rise / ((growth + step + slot_rate) * more_s - waited)
-    algebra[ALG_DONE] *= hold_s / held_s
+    # Of those that began before the pod became faster or slower it is known already when they are cut.
+    fresh = (algebra[ALG_BUSY] - algebra[ALG_OLD]) / algebra[ALG_HOLD_S]
+    algebra[ALG_DONE] += fresh * (hold_s / held_s - 1.0)
     algebra[ALG_DONE_SLOPE] *= hold_s / held_s
     algebra[ALG_LAW], algebra[ALG_LAW_SHARE], algebra[ALG_LAW_WAITS] = LAW_LATE, 1.0, waits
     algebra[ALG_LAW_GROWTH], algebra[ALG_LAW_RATE], algebra[ALG_LAW_LIMIT_S] = growth, slot_rate, limit_s
