@@ -131,10 +131,14 @@ def test_the_same_growth_in_both_regions_defeats_the_standby() -> None:
 
 @ALL
 def test_active_active_sized_for_half_collapses_in_both_regions(trial: int) -> None:
+    """The load goes to and fro for hours before both are down for good: until 10:30 and 12:30 in two trials that were
+    simulated request by request, with 0.1 % of success from then on.
+    """
     record = day("active-active-half", trial)
     killed = {r.region for r in record.records if r.kind is Kind.OOM_KILL}
     assert killed == {"sweden-central", "germany-west"}
-    assert success(record, 10.5, 15.5) < 0.15
+    assert success(record, 14.0, 15.5) < 0.05
+    assert success(record, 10.5, 15.5) < 0.5
 
 
 @ALL
@@ -166,10 +170,13 @@ def test_three_quarters_more_capacity_survive_the_loss_of_a_region(architecture:
     assert not any(r.kind is Kind.OOM_KILL for r in record.records)
 
 
-@pytest.mark.parametrize("architecture", ["x1-shedding", "x1-bounded-queue"])
-def test_bounds_that_fit_help_without_headroom(architecture: str) -> None:
-    """Negative control of the collapse: the same capacity, bounded, serves a good part."""
-    assert availability(headroom(architecture, 0)) > availability(headroom("x1", 0)) + 0.2
+@pytest.mark.parametrize(("architecture", "single_requests"), [("x1-shedding", 0.795), ("x1-bounded-queue", 0.882)])
+def test_bounds_that_fit_help_without_headroom(architecture: str, single_requests: float) -> None:
+    """Negative control of the collapse: the same capacity, bounded, serves a good part, and as much as the same trial
+    does request by request. (Without a bound that is .366, and mean rates are too good where chance decides for hours.)
+    """
+    assert availability(headroom(architecture, 0)) == pytest.approx(single_requests, abs=0.01)
+    assert availability(headroom("x1", 0)) < 0.65
 
 
 def test_negative_control_without_the_growth_nothing_happens() -> None:
