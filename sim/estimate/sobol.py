@@ -40,7 +40,7 @@ class Design:
     def n_points(self) -> int:
         """Points to evaluate: n (d + 2)."""
         n, d = self.a.shape
-        return n * (d + 2)
+        return int(n * (d + 2))
 
     def points(self) -> Floats:
         """All points, (n (d + 2), d): A, then B, then for each input A with that column of B."""

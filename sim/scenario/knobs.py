@@ -258,12 +258,7 @@ def stepped(knob: Knob, step: float) -> "tuple[float | int | LawSpec, float | in
         low, high = 1.0 - (1.0 - value) * (1.0 + step), 1.0 - (1.0 - value) * (1.0 - step)
     else:
         low, high = value * (1.0 - step), value * (1.0 + step)
-    return _tidy(low), min(_tidy(high), 1.0) if knob.is_share else _tidy(high)
-
-
-def _tidy(value: float) -> float:
-    """Without the rounding of the product: 112 ms, not 112.00000000000002 ms."""
-    return float(f"{value:.12g}")
+    return low, min(high, 1.0) if knob.is_share else high
 
 
 _SCALED: Final = ("mean", "median", "p95")

@@ -214,7 +214,7 @@ def _steps(scenario: Scenario, knob: Knob, step: float, notes: list[str]) -> lis
     low, high = stepped(knob, step)
     sides: tuple[tuple[Kind, object], ...] = (("low", low), ("high", high))
     for kind, value in sides:
-        changed = with_value(scenario, knob.path, value)
+        changed = _shortest(scenario, knob, value)
         refused = refusal(changed)
         if refused:
             notes.append(f"{knob.name}: {kind} of {knob.text} was not tried: {refused}")
@@ -223,12 +223,21 @@ def _steps(scenario: Scenario, knob: Knob, step: float, notes: list[str]) -> lis
     return found
 
 
+def _shortest(scenario: Scenario, knob: Knob, value: object) -> Scenario:
+    """With the value, or its neighbour at 12 digits where that is the shorter text: 112 ms, not 112.00000000000002."""
+    changed = with_value(scenario, knob.path, value)
+    if not isinstance(value, float):
+        return changed
+    rounded = with_value(scenario, knob.path, float(f"{value:.12g}"))
+    return min(changed, rounded, key=lambda one: len(_text(one, knob)))
+
+
 def _changed(knob: Knob, kind: Kind, changed: Scenario, scenario: Scenario) -> list[WhatIf]:
     if changed == scenario:
         return []
-    text = _rounded_text(changed, knob)
+    text = _text(changed, knob)
     return [WhatIf(f"{knob.name}: {kind}", knob.name, kind, text, changed)]
 
 
-def _rounded_text(changed: Scenario, knob: Knob) -> str:
+def _text(changed: Scenario, knob: Knob) -> str:
     return text_at(scenario_document(changed), knob.path)
