@@ -59,8 +59,9 @@ class Knob:
 
     @property
     def name(self) -> str:
-        """Dotted path."""
-        return dotted(self.path)
+        """Dotted path, as users write it: a repair without the key `law`."""
+        parts = [part for i, part in enumerate(self.path) if (part, self.path[i - 1 : i]) != ("law", ("repair",))]
+        return dotted(tuple(parts))
 
     @property
     def is_share(self) -> bool:

@@ -80,6 +80,19 @@ class Choice:
         if not 0.0 < self.covered <= 1.0:
             raise UsageError(f"the share to cover is {self.covered:g}, but must lie above 0 and at most 1, e.g. 80%")
 
+    def with_parts(self, *, knobs: bool, elements: str, samples: int, check: bool) -> "Choice":
+        """The same with other parts of the study; raises UsageError if elements is not `like`, `all` or `none`."""
+        if elements not in ("like", "all", "none"):
+            raise UsageError(f"--elements is {elements}, but must be like, all or none")
+        return replace(
+            self,
+            with_knobs=knobs,
+            with_elements=elements != "none",
+            all_elements=elements == "all",
+            sobol_samples=samples,
+            check=check,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
