@@ -147,11 +147,11 @@ def _drawable(estimate: Estimate) -> Estimate:
     return Estimate(estimate.mean, estimate.mean, estimate.mean, estimate.confidence, estimate.n, seen=False)
 
 
-def _zero_axis(figure: go.Figure, values: Sequence[Estimate], title: str = MINUTES_AXIS) -> None:
+def _zero_axis(figure: go.Figure, values: Sequence[Estimate], title: str = MINUTES_AXIS, *, pad: float = 0.06) -> None:
     ends = [0.0, *(end for v in values for end in drawn(_drawable(v)))]
-    pad = 0.06 * (max(ends) - min(ends)) or 1.0
+    room = pad * (max(ends) - min(ends)) or 1.0
     figure.add_vline(x=0.0, line={"color": BLACK, "width": 1.5})
-    figure.update_xaxes(range=[min(ends) - pad, max(ends) + pad], title={"text": title})
+    figure.update_xaxes(range=[min(ends) - room, max(ends) + room], title={"text": title})
 
 
 def _faults_title(found: Sensitivity, groups: dict[str, list[Effect]]) -> str:
@@ -182,11 +182,12 @@ def tornado_panel(found: Sensitivity) -> Panel | None:
     labels = [wrap(safe(about), 40) for about in shown]
     for kind in ("low", "high"):
         _bars(figure, kind, shown, labels)
-    _zero_axis(figure, [minutes_of(e) for effects in shown.values() for e in effects])
+    _zero_axis(figure, [minutes_of(e) for effects in shown.values() for e in effects], pad=0.16)
     figure.update_yaxes(type="category", categoryarray=labels[::-1], categoryorder="array", showgrid=False)
     notes = [
         f"Each number alone is changed by {number(found.step, 'share')} of itself (or to the values asked for), whole "
-        "numbers by at least one; its new value stands at the bar. Lines are intervals of the difference on the same "
+        "numbers by at least one; its new value and the change of minutes stand at the bar. Lines are intervals of "
+        "the difference on the same "
         "random histories. Left of zero is less downtime.",
     ]
     if still:
@@ -230,13 +231,17 @@ def _bars(figure: go.Figure, kind: str, shown: dict[str, list[Effect]], labels: 
         figure.add_annotation(
             x=low if is_left else high,
             y=label,
-            text=safe(effect.setting.removeprefix("fixed ")),
+            text=f"{safe(effect.setting.removeprefix('fixed '))} ({_signed(value.mean)})",
             showarrow=False,
             xanchor="right" if is_left else "left",
             xshift=-5 if is_left else 5,
             yshift=8 if kind == "low" else -8,
             font={"size": 11, "color": INK},
         )
+
+
+def _signed(minutes: float) -> str:
+    return ("" if minutes < 0 else "+") + number(minutes, "count", digits=2)
 
 
 def _tornado_title(found: Sensitivity, groups: dict[str, list[Effect]]) -> str:
@@ -285,7 +290,7 @@ def elements_panel(found: Sensitivity) -> Panel | None:
     rows = tuple((effect.about, importance_text(effect)) for effect in ordered)
     first, top = ordered[0], importance_of(ordered[0])
     title = (
-        f"{first.about} is most critical: out of order all along it takes {number(top.mean, 'share')} of the time"
+        f"{first.about} is most critical: out of order all along it takes {_two(top.mean)} of the time"
         if excludes_zero(top)
         else f"No element alone is shown to decide whether {found.architecture} serves its users"
     )
@@ -301,6 +306,10 @@ def elements_panel(found: Sensitivity) -> Panel | None:
             "alike one stands for all.",
         ),
     )
+
+
+def _two(share: float) -> str:
+    return number(share, "share", digits=2)
 
 
 def importance_of(effect: Effect) -> Estimate:

@@ -47,7 +47,7 @@ def shares_panel(found: Shares, grouping: str) -> Panel | None:
             hoverinfo="text",
         )
     figure.update_layout(showlegend=len(found) > 1)
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", title={"text": "share of the users' minutes down"})
+    figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title={"text": "share of the users' minutes down"})
     figure.update_yaxes(
         type="category", categoryarray=list(labels.values())[::-1], categoryorder="array", showgrid=False
     )
@@ -101,7 +101,7 @@ def sequences_panel(design: str, ranked: Sequence[Ranked], covered: float, key: 
         hovertext=[f"together {number(one.cumulative, 'share')}" for one in shown],
         hoverinfo="text",
     )
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", title={"text": "share of the users' minutes down"})
+    figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title={"text": "share of the users' minutes down"})
     figure.update_yaxes(type="category", categoryarray=labels[::-1], categoryorder="array", showgrid=False)
     n_all = sum(one.is_needed for one in ranked)
     rows = tuple((one.text, share_text(one.share), number(one.cumulative, "share")) for one in ranked if one.is_needed)
@@ -165,7 +165,5 @@ def _needed(one: Ranked, verdicts: Mapping[str, Verdict]) -> str:
     kept = [(label, part) for label, part in verdict.remains if label not in verdict.not_needed]
     if len(kept) > 1 and all(part >= 0.5 for _, part in kept):
         return "any of its faults is enough"
-    parts = [
-        f"{label.partition('#')[0]}: {number(part, 'share', digits=2)} of the minutes remain" for label, part in kept
-    ]
-    return "yes\nwithout " + "; ".join(parts) if parts else "not checked"
+    parts = [f"{number(part, 'share', digits=2)} without {label.partition('#')[0]}" for label, part in kept]
+    return f"yes: of the minutes remain {', '.join(parts)}" if parts else "not checked"

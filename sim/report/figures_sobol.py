@@ -21,7 +21,7 @@ def sobol_panel(found: Sensitivity) -> Panel | None:
     order = sorted(range(len(names)), key=lambda i: -indices.total[i].mean)
     labels = [wrap(safe(f"{names[i]}, {found.ranges[i].text}"), 40) for i in order]
     figure = base_figure(64 * len(order) + 130, barmode="group", bargap=0.3)
-    for key, title, colour, pattern in _BARS:
+    for key, title, colour, pattern in reversed(_BARS):  # the last one is drawn on top
         values = [getattr(indices, key)[i] for i in order]
         plain = [getattr(indices, f"{key}_plain")[i] for i in order]
         figure.add_bar(
@@ -40,8 +40,10 @@ def sobol_panel(found: Sensitivity) -> Panel | None:
     figure.add_vline(x=1.0, line={"color": BLACK, "width": 1, "dash": "dot"})
     ends = [end for key in ("first", "total") for v in getattr(indices, key) for end in (v.low, v.high)]
     figure.update_xaxes(
-        range=[min(-0.05, *ends), max(1.05, *ends)], title={"text": "share of the variance of yearly downtime"}
+        range=[max(min(-0.05, *ends), -0.5), min(max(1.05, *ends), 2.0)],
+        title={"text": "share of the variance of yearly downtime"},
     )
+    figure.update_layout(legend={"traceorder": "reversed"})
     figure.update_yaxes(type="category", categoryarray=labels[::-1], categoryorder="array", showgrid=False)
     rows = tuple(
         (
