@@ -249,18 +249,18 @@ def _failures(record: TrialRecord, outage: Below, population: str, served_by: fr
 
 
 def _belonging(record: TrialRecord, outage: Below) -> Iterator[Record]:
-    """Yield the records shown: pools that had failed and not recovered before, and all from shortly before on."""
+    """Yield the records shown: pools that fail when it begins or later, kills and moves from shortly before on."""
     failed: dict[tuple[str, str], Record] = {}
     kept: list[Record] = []
     for entry in record.records:
         if entry.at_s >= outage.end_s:
             break
-        if entry.kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
-            kept.append(entry)
-        elif entry.kind is Kind.POOL_FAILED:
+        if entry.kind is Kind.POOL_FAILED and entry.at_s < outage.start_s:
             failed[entry.region, entry.service] = entry
-        if entry.kind is Kind.POOL_RECOVERED and entry.at_s <= outage.start_s - BEFORE_S:
+        elif entry.kind is Kind.POOL_RECOVERED and entry.at_s < outage.start_s:
             failed.pop((entry.region, entry.service), None)
+        elif entry.kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
+            kept.append(entry)
     yield from failed.values()
     yield from kept
 
