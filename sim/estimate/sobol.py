@@ -179,9 +179,10 @@ def _plain(means: Floats, n: int) -> tuple[Floats, Floats]:
 
     if not np.ptp(means[:2]):
         return np.zeros(len(means) - 2), np.zeros(len(means) - 2)
-    f = means[:, None, :]
+    f = np.repeat(means[:, None, :], 2, axis=1)  # the quantity twice: SciPy 1.17 fails on one output of one input
     found = sobol_indices(func={"f_A": f[0], "f_B": f[1], "f_AB": f[2:]}, n=n)
-    return np.ravel(found.first_order), np.ravel(found.total_order)
+    first, total = (np.reshape(values, (2, -1))[0] for values in (found.first_order, found.total_order))
+    return first, total
 
 
 def _pairs(a: Floats, b: Floats) -> Floats:

@@ -21,6 +21,8 @@ ROWS_MAX: Final = 16
 """Rows of a figure; the table has all."""
 ROW: Final = 34
 """Height of one row, px."""
+NOTHING_MIN: Final = 1e-3
+"""Less change of minutes per year than this is rounding of the data plane."""
 MINUTES_AXIS: Final = "change of user-visible minutes down per year"
 
 
@@ -175,7 +177,7 @@ def tornado_panel(found: Sensitivity) -> Panel | None:
     if not groups:
         return None
     rows = _rows_of(groups, found.scenario.currency)
-    moving = {about: effects for about, effects in groups.items() if _size(effects) > 0.0}
+    moving = {about: effects for about, effects in groups.items() if _size(effects) > NOTHING_MIN}
     still = [about for about in groups if about not in moving]
     shown = dict(list((moving or groups).items())[:ROWS_MAX])
     figure = base_figure(ROW * len(shown) + 140, barmode="overlay", bargap=0.3)
@@ -191,7 +193,7 @@ def tornado_panel(found: Sensitivity) -> Panel | None:
         "random histories. Left of zero is less downtime.",
     ]
     if still:
-        notes.append(f"No trial showed a difference for {len(still)}: {', '.join(still)}.")
+        notes.append(f"No difference worth naming for {len(still)}: {', '.join(still)}.")
     if len(moving) > len(shown):
         notes.append(f"The {len(shown)} largest of {len(moving)} are drawn; the table has all.")
     return Panel(
@@ -247,15 +249,20 @@ def _signed(minutes: float) -> str:
 def _tornado_title(found: Sensitivity, groups: dict[str, list[Effect]]) -> str:
     better = [(minutes_of(e), e) for effects in groups.values() for e in effects if minutes_of(e).high < 0]
     worse = [(minutes_of(e), e) for effects in groups.values() for e in effects if minutes_of(e).low > 0]
+    parts = []
     if better:
         minutes, effect = min(better, key=lambda pair: pair[0].mean)
-        change = f"saves {number(-minutes.mean, 'count')} minutes a year"
-    elif worse:
+        parts.append(f"{_named(effect)} saves {number(-minutes.mean, 'count')} minutes a year")
+    if worse:
         minutes, effect = max(worse, key=lambda pair: pair[0].mean)
-        change = f"costs {number(minutes.mean, 'count')} minutes a year, and no step is shown to help"
-    else:
+        parts.append(f"{_named(effect)} costs {number(minutes.mean, 'count')} more")
+    if not parts:
         return f"No number of {found.architecture} is shown to matter at this step: every interval holds zero"
-    return f"{effect.about} = {effect.setting.removeprefix('fixed ')} {change}"
+    return ", ".join(parts)
+
+
+def _named(effect: Effect) -> str:
+    return f"{effect.about} = {effect.setting.removeprefix('fixed ')}"
 
 
 # -- elements -------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_a_failover_and_the_region_that_took_over():
     )
     found = told(scenario)
     assert [text for text, _, _ in found] == [
-        "region-loss in home -> web fails in home -> failover from home -> spare-loss in spare -> web fails in spare",
+        "region-loss in home -> failover from home -> spare-loss in spare -> web fails in spare",
         "region-loss in home -> web fails in home -> failover from home",
     ]
     assert found[0][2] == pytest.approx(300.0, abs=15.0)
