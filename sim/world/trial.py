@@ -71,13 +71,14 @@ class Trial:
         *,
         keep: bool = False,
         trace_every_s: float = TRACE_EVERY_S,
+        blueprint: Blueprint | None = None,
     ) -> None:
         self._architecture = architecture
         self._trial = trial
         self._keep = keep
         draws = Draws(scenario.seed, trial)
         self.traffic = Traffic(
-            _blueprint(scenario),
+            blueprint or blueprint_of(scenario),
             tolerance=scenario.model.tolerance,
             trace_every_s=trace_every_s if keep else math.inf,
             noise=Noise(
@@ -109,6 +110,12 @@ class Trial:
             OnCall(self.context, scenario.operations, self.faults, self.controllers, actions)
         self._observers = Observers(self.context)
         self._meter = meter
+        if blueprint is None:
+            from sim.world.undisturbed import courses_of  # it runs a trial itself
+
+            courses = courses_of(scenario)
+            if courses is not None:
+                self.traffic.park_on(courses)
 
     def play_to(self, at_s: float) -> None:
         """From 0 to a moment (s since the start); what is due just then has not happened yet."""
@@ -151,7 +158,7 @@ class Trial:
         )
 
 
-def _blueprint(scenario: Scenario) -> Blueprint:
+def blueprint_of(scenario: Scenario) -> Blueprint:
     """Network of a scenario, made once per process: a year's demand curve takes longer than a quiet trial."""
     known = _blueprints.get(id(scenario))
     if known is not None and known[0] is scenario:
