@@ -1,7 +1,7 @@
 """The undisturbed course of the data plane: what it does over the horizon while nothing goes wrong.
 
-It is integrated once for all trials of an architecture. Where a trial is at rest, its data plane follows this course and
-need not be integrated again (`parking`). Knows nothing of faults; who plays it says where it is quiet.
+It is integrated once for all trials of an architecture. Where a trial is at rest, its data plane follows this course
+and need not be integrated again (`parking`). Knows nothing of faults; who plays it says where it is quiet.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.losses import lose
 from sim.traffic.network import Network, copied
 from sim.traffic.plane import Plane
-from sim.traffic.rates import crossing_hazard, demand_at, queue_hazard
+from sim.traffic.rates import crossing_hazard, queue_hazard
 
 if TYPE_CHECKING:
     from sim.traffic.endurance import Endurance
@@ -49,7 +49,7 @@ def places(net: Network) -> Floats:
 
 
 def _enough(course: "Course", pod: int) -> float:
-    """Fewest requests that must fit into the memory of a pod so that the hazard of a kill is none at its fullest hour."""
+    """Fewest requests that must fit into a pod so that no hazard of a kill is left at its fullest hour."""
     room = float(places(course.net)[pod])
     scratch = Scratch(course)
     k = int(np.argmax(course.states[:, pod]))
@@ -163,30 +163,23 @@ class Course:
     def _levels(self) -> Floats:
         """(n - 1,) highest demand between two knots as a share of the peak, of the population that is nearest to it."""
         levels = np.zeros(len(self.knot_s) - 1)
-        for curve, peak in zip(self.net.curves, self.peak_per_s, strict=True):
-            if peak <= 0.0:
-                continue
-            node_s = np.arange(int(curve[1])) * curve[0]
-            at_s = np.union1d(self.knot_s, node_s)
-            place = np.minimum(at_s / curve[0], curve[1] - 1.0)
-            first = np.floor(place).astype(int)
-            after = np.minimum(first + 1, int(curve[1]) - 1)
-            values = curve[3 + first] + (place - first) * (curve[3 + after] - curve[3 + first]) * (curve[2] != 0.0)
-            if curve[2] == 0.0:  # steps: the value before a jump reaches up to it
-                values = np.maximum(values, curve[3 + np.maximum(np.ceil(place - 1e-9).astype(int) - 1, 0)])
-            begins = np.searchsorted(at_s, self.knot_s[:-1])
-            ends = np.append(values[np.searchsorted(at_s, self.knot_s[1:])], 0.0)
-            highest = np.maximum.reduceat(np.append(values, 0.0), begins)
-            levels = np.maximum(levels, np.maximum(highest[: len(levels)], ends[: len(levels)]) / peak)
+        for curve in self._used:
+            at_s = np.union1d(self.knot_s, np.arange(int(curve[1])) * curve[0])
+            after, before = _demand(curve, at_s)
+            begins = np.searchsorted(at_s, self.knot_s)
+            highest = np.maximum.reduceat(after, begins[:-1])
+            levels = np.maximum(levels, np.maximum(highest, before[begins[1:]]) / after.max())
         return levels
 
-    def level(self, at_s: float) -> float:
-        """Demand at a time as a share of the peak, of the population that is nearest to its own."""
-        found = 0.0
-        for g, peak in enumerate(self.peak_per_s):
-            if peak > 0.0:
-                found = max(found, demand_at(at_s, self.net.curves, g)[0] / float(peak))
-        return found
+    def levels_at(self, at_s: Floats) -> Floats:
+        """(n,) demand at times (s) as a share of the peak, of the population that is nearest to its own."""
+        levels = [_demand(curve, at_s)[0] / curve[3 : 3 + int(curve[1])].max() for curve in self._used]
+        return np.asarray(np.max(levels, axis=0))
+
+    @cached_property
+    def _used(self) -> list[Floats]:
+        """Demand curves of populations that ever send anything."""
+        return [curve for curve, peak in zip(self.net.curves, self.peak_per_s, strict=True) if peak > 0.0]
 
     def below_until_s(self, level: float, at_s: float) -> float:
         """Until when the demand stays at or below a share of the peak; at or before `at_s` if it does not now."""
@@ -202,6 +195,17 @@ class Course:
         layout = self.blueprint.layout
         before, after = (self.states[j, layout.hazard : layout.hold] for j in (k, k + 1))
         return np.asarray(before + min(max(part, 0.0), 1.0) * (after - before))
+
+
+def _demand(curve: Floats, at_s: Floats) -> tuple[Floats, Floats]:
+    """(n,) requests per second by a demand curve at times (s), and just before them where the curve jumps."""
+    n, values = int(curve[1]), curve[3 : 3 + int(curve[1])]
+    place = np.clip(at_s / curve[0], 0.0, n - 1.0)
+    if curve[2] != 0.0:
+        found = np.interp(place, np.arange(n), values)
+        return found, found
+    jumps = np.maximum(np.ceil(place - 1e-9).astype(int) - 1, 0)
+    return values[np.floor(place + 1e-9).astype(int)], values[jumps]
 
 
 def _first_from(is_so: NDArray[np.bool_], knot_s: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.traffic.course import NO_HAZARD_PER_S, Change, Course, Scratch
 from sim.traffic.layout import *
-from sim.traffic.layout import Floats
+from sim.traffic.layout import Floats, Ints
 
 N_LEVELS: Final = 24
 """Demand is tried in this many steps of the peak; an answer is rounded to the safe side."""
@@ -46,7 +46,8 @@ class Endurance:
             self._worst.append(rows[1:] + rows[:1])
         self.limit = lru_cache(maxsize=None)(self._limit)
         self._steady = lru_cache(maxsize=None)(self._steady_state)
-        self._booked = lru_cache(maxsize=None)(self._kill_totals)
+        self._booked = lru_cache(maxsize=None)(self._totals_of_a_kill)
+        self._ones = [tuple(int(i == pool) for i in range(len(self._worst))) for pool in range(len(self._worst))]
 
     def until_s(self, counts: tuple[int, ...], at_s: float) -> float:
         """Until when so many pods of each pool may be missing; at or before `at_s` if it is too much now."""
@@ -55,33 +56,44 @@ class Endurance:
         limit = self.limit(counts)
         return self._course.below_until_s(limit / N_LEVELS, at_s) if limit > 0 else -np.inf
 
-    def kill_totals(self, pod: int, at_s: float) -> Floats:
-        """(n_groups, N_TOTALS) what the kill of a pod changes of the totals, at the demand of a time.
+    def kill_totals(self, pods: Ints, at_s: Floats) -> Floats:
+        """(n_groups, N_TOTALS) what kills of these pods at these times (s) change of the totals, all together.
 
-        Tried with a pod in the middle of its pool; the loss of another one goes with its load.
+        Tried with a pod in the middle of each pool; the loss of another one goes with its load.
         """
-        shares = self._course.net.pods[:, POD_SHARE]
-        pool = int(self._course.net.pods[pod, POD_POOL])
-        return np.asarray(self._pool_totals(pool, at_s) * (shares[pod] / shares[self._middle(pool)]))
+        nominal = self._course.net.pods
+        found = np.zeros((len(self._course.net.groups), N_TOTALS))
+        pools, levels = nominal[pods, POD_POOL].astype(int), self._course.levels_at(at_s) * N_LEVELS
+        for pool in np.unique(pools).tolist():
+            tried, booked = self._booked(pool)
+            if not booked.any():
+                continue
+            mine = pools == pool
+            times = nominal[pods[mine], POD_SHARE] / nominal[self._middle(pool), POD_SHARE]
+            k = np.clip(np.searchsorted(tried, levels[mine], side="right") - 1, 0, len(tried) - 2)
+            part = (levels[mine] - tried[k]) / (tried[k + 1] - tried[k])
+            weights = np.bincount(k, times * (1.0 - part), len(tried)) + np.bincount(k + 1, times * part, len(tried))
+            found += np.tensordot(weights, booked, axes=1)
+        return found
+
+    def one_of(self, pool: int) -> tuple[int, ...]:
+        """One pod of a pool missing, as counts of all pools."""
+        return self._ones[pool]
+
+    # -- inside ---------------------------------------------------------------------------------------
 
     def _middle(self, pool: int) -> int:
         rows = sorted(self._worst[pool])
         return rows[len(rows) // 2]
 
-    def _pool_totals(self, pool: int, at_s: float) -> Floats:
-        level = self._course.level(at_s) * N_LEVELS
-        levels = (0, *(j for j in _BOOKED_AT if j <= self.limit(self._one(pool))))
-        booked = [np.zeros((len(self._course.net.groups), N_TOTALS)), *(self._booked(pool, j) for j in levels[1:])]
-        if len(levels) == 1:
-            return booked[0]
-        k = min(int(np.searchsorted(levels, level, side="right")) - 1, len(levels) - 2)
-        part = (level - levels[k]) / (levels[k + 1] - levels[k])
-        return np.asarray(booked[k] + part * (booked[k + 1] - booked[k]))
-
-    # -- inside ---------------------------------------------------------------------------------------
-
-    def _one(self, pool: int) -> tuple[int, ...]:
-        return tuple(int(i == pool) for i in range(len(self._worst)))
+    def _totals_of_a_kill(self, pool: int) -> tuple[Floats, Floats]:
+        """Levels at which a kill was tried, 0 among them, and (n_levels, n_groups, N_TOTALS) what it changed."""
+        levels = [j for j in _BOOKED_AT if j <= self.limit(self.one_of(pool))]
+        nothing = np.zeros((len(self._course.net.groups), N_TOTALS))
+        booked = np.array([nothing, *(self._kill_totals(pool, j) for j in levels)])
+        if not levels or np.abs(booked).max() < 1e-6:
+            return np.array([0.0, 1.0]), np.zeros((2, *nothing.shape))
+        return np.array([0.0, *levels]), booked
 
     def _limit(self, counts: tuple[int, ...]) -> int:
         """Highest level at which the loss is endured, 0 if none: by bisection, as more demand is never easier."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.traffic.course import Change, Course, Scratch, places, same_parameters
 from sim.traffic.layout import *
@@ -61,6 +62,10 @@ class Parking:
         """Pods missing for long."""
         self._changes: list[Change] = []
         """Pods that stopped and started lately, while parked."""
+        self._passed: list[tuple[float, int]] = []
+        """Crashes since it was parked whose loss has to be booked: when, and of which pod."""
+        self._other_memory = False
+        """Whether any pod leaks, or has not the memory left that it had at its start."""
         net = traffic.net
         self._offset = np.zeros((len(net.groups), N_TOTALS))
         self._hazard = np.zeros(len(net.pods))
@@ -112,8 +117,9 @@ class Parking:
         self._hazard = state[layout.hazard : layout.hold].copy()
         self._hazard_from = self._course.hazard(now_s)
         self._hazardous = self._traffic.net.pods[:, POD_ROOM_MIB] == self._course.net.pods[:, POD_ROOM_MIB]
+        self._other_memory = bool(self._has_other_memory().any())
         self._settled, self._changes = missing, []
-        self._since_s, self.until_s = now_s, min(until_s, self._killed_from_s(now_s))
+        self._since_s, self.until_s = now_s, min(until_s, self._killed_from_s())
         self.is_parked = self.until_s > now_s
         self._traffic.net.pods[:, POD_OLD_BUSY] = 0.0
 
@@ -170,11 +176,35 @@ class Parking:
             return self._set_memory(args[0], kwargs["limit_mib"], kwargs["used_mib"], kwargs["growth_mib_per_s"])
         return False
 
+    def passes_over(self, pod: int, at_s: float, ready_s: float) -> bool:
+        """Whether a pod may be away between two times in the future and nobody notices; no other pod is."""
+        self._settle(at_s)
+        if self._settled or self._changes:
+            return False
+        counts = self._endurance.one_of(self._pool_of[pod])
+        return self._endurance.until_s(counts, at_s) > ready_s and (
+            not self._other_memory or self._short_of_memory_s({pod}) > ready_s
+        )
+
+    def restarted(self, pod: int, at_s: float, ready_s: float, oom_level: float) -> None:
+        """A pod crashed and is ready again, empty, and nobody noticed."""
+        course = self._course
+        self._traffic.net.pods[pod, [POD_OOM_LEVEL, POD_ROOM_AT_S]] = oom_level, ready_s
+        self._passed.append((at_s, pod))
+        self._hazard[pod] = 0.0
+        if course.has_hazard:
+            self._hazard_from[pod] = course.hazard(ready_s)[pod]
+            self.until_s = min(self.until_s, self._killed_from_s())
+
     def leave(self) -> None:
         """Wake up: the state is that of the course now, and the totals are those counted while parked."""
         traffic, layout = self._traffic, self._course.blueprint.layout
         now_s, scratch = traffic.now_s, self._scratch
         self._settle(now_s)
+        if self._passed:
+            at_s, killed = zip(*self._passed, strict=True)
+            self._offset += self._endurance.kill_totals(np.array(killed), np.array(at_s))
+            self._passed.clear()
         before = scratch.n_steps
         scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
         traffic.resume(scratch, n_steps=scratch.n_steps - before)
@@ -217,9 +247,7 @@ class Parking:
         hazard is left: those that are inside at the fullest hour of the course and their fluctuation, and all that
         there are places for in a pool that is short of pods.
         """
-        pods, nominal = self._traffic.net.pods, self._course.net.pods
-        other = (pods[:, POD_ROOM_MIB] != nominal[:, POD_ROOM_MIB]) | (pods[:, POD_ROOM_LOSS] > 0.0)
-        other &= (pods[:, POD_READY] != 0.0) & np.isfinite(pods[:, POD_OOM_LEVEL])
+        pods, other = self._traffic.net.pods, self._has_other_memory()
         if not other.any():
             return np.inf
         needed = self._course.enough
@@ -231,7 +259,13 @@ class Parking:
         lasts_s = np.divide(spare_mib, loss, out=np.where(spare_mib >= 0.0, np.inf, -np.inf), where=loss > 0.0)
         return float((at_s + lasts_s).min())
 
-    def _killed_from_s(self, now_s: float) -> float:
+    def _has_other_memory(self) -> NDArray[np.bool_]:
+        """(n_pods,) pods that leak, or have not the memory left that all have at their start."""
+        pods, nominal = self._traffic.net.pods, self._course.net.pods
+        other = (pods[:, POD_ROOM_MIB] != nominal[:, POD_ROOM_MIB]) | (pods[:, POD_ROOM_LOSS] > 0.0)
+        return np.asarray(other & (pods[:, POD_READY] != 0.0) & np.isfinite(pods[:, POD_OOM_LEVEL]))
+
+    def _killed_from_s(self) -> float:
         """Before when no pod reaches its level by the hazard of the undisturbed course."""
         course, layout, pods = self._course, self._course.blueprint.layout, self._traffic.net.pods
         if not course.has_hazard:
@@ -262,7 +296,7 @@ class Parking:
         self._settle(now_s)
         self._changes.append(Change(now_s, pod, starts=False))
         pods[pod, [POD_READY, POD_LISTED, POD_OLD_BUSY]] = 0.0
-        self.until_s = min(until_s, self._killed_from_s(now_s))
+        self.until_s = min(until_s, self._killed_from_s())
         return True
 
     def _start(self, pod: int, oom_level: float) -> bool:
@@ -274,7 +308,7 @@ class Parking:
         pods[pod, [POD_READY, POD_LISTED]], pods[pod, POD_OOM_LEVEL] = 1.0, oom_level
         # What it uses is set next: until then it counts as it was before.
         self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(now_s)[pod]
-        self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s(now_s))
+        self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())
         return True
 
     def _set_memory(self, pod: int, limit_mib: float, used_mib: float, growth_mib_per_s: float) -> bool:
@@ -284,7 +318,8 @@ class Parking:
         row[[POD_LIMIT_MIB, POD_ROOM_MIB]] = limit_mib, limit_mib - used_mib
         row[[POD_ROOM_AT_S, POD_ROOM_LOSS]] = now_s, growth_mib_per_s
         self._hazardous[pod] = self._is_as_at_start(pod)
-        self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s(now_s))
+        self._other_memory = bool(self._has_other_memory().any())
+        self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())
         return True
 
     def _is_as_at_start(self, pod: int) -> bool:
@@ -298,4 +333,4 @@ class Parking:
                 self._settled.discard(change.pod)
                 continue
             self._settled.add(change.pod)
-            self._offset += self._endurance.kill_totals(change.pod, change.at_s)
+            self._passed.append((change.at_s, change.pod))

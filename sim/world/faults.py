@@ -17,6 +17,7 @@ from sim.world.context import Context, Steps
 from sim.world.effects import Effects
 from sim.world.elements import Element, elements_of, siblings_of
 from sim.world.log import Kind
+from sim.world.tape import Clock, Tape
 from sim.world.topology import Node
 
 
@@ -49,6 +50,7 @@ class Faults:
         self._laws: dict[str, tuple[Law | None, Law | None]] = {}
         self._strikes: dict[tuple[str, str], int] = {}
         self.active: dict[str, Occurrence] = {}
+        self.tape = Tape(context, effects.fleet, self._struck)
         for name, fault in context.scenario.faults.items():
             self._laws[name] = (_law(fault.every), _law(fault.repair.law))
             elements = elements_of(fault.target, context.scenario, effects.fleet.topology)
@@ -58,7 +60,9 @@ class Faults:
                 elif fault.per_deployment is not None:
                     context.process(self._deployments(name, fault, element))
                 else:
-                    context.process(self._clock(name, element))
+                    law = self._laws[name][0]
+                    assert law is not None
+                    self.tape.add(name, fault, element, law)
 
     def active_names(self, regions: Iterable[str] | None = None) -> list[str]:
         """Names of the faults that are active (in any of `regions`), in the order in which they began."""
@@ -90,18 +94,16 @@ class Faults:
 
     # -- when -----------------------------------------------------------------------------------------
 
-    def _clock(self, name: str, element: Element) -> Steps:
-        law = self._laws[name][0]
-        assert law is not None
-        index = 0
-        while True:
-            yield self._context.env.timeout(self._context.draw(law, element.name, f"{name}:time-to-failure", index))
-            index += 1
-            present = self._present(name, element)
-            if present is None:
-                present = self._strike_with_siblings(name, element)
-            if present is not None:
-                yield present.ended
+    def _struck(self, clock: Clock, start_again: Callable[[], None]) -> None:
+        """A clock strikes: an occurrence begins, unless one is there or nothing is there to hit."""
+        present = self._present(clock.fault, clock.element)
+        if present is None:
+            present = self._strike_with_siblings(clock.fault, clock.element)
+        if present is None:
+            start_again()
+        else:
+            assert present.ended.callbacks is not None
+            present.ended.callbacks.append(lambda _: start_again())
 
     def _deployments(self, name: str, fault: Fault, element: Element) -> Steps:
         deployments = fault.deployments

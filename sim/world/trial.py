@@ -98,6 +98,7 @@ class Trial:
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
+        self.faults.tape.writes_all = keep
         cold_caches(self.context, self.fleet, conditions)
         Probes(self.context, self.fleet)
         Autoscalers(self.context, self.fleet, standby)
@@ -119,7 +120,7 @@ class Trial:
 
     def play_to(self, at_s: float) -> None:
         """From 0 to a moment (s since the start); what is due just then has not happened yet."""
-        run_until(self.context, self.fleet, at_s, self._stuck)
+        run_until(self.context, self.fleet, self.faults.tape, at_s, self._stuck)
 
     def run(self, until_s: float | None = None) -> TrialRecord:
         """From 0 to the horizon, or to a moment before it: the record of the same trial, cut off there."""
@@ -140,11 +141,14 @@ class Trial:
             populations=traffic.names.populations,
             pools=tuple(f"{region}/{service}" for region, service in traffic.names.pools),
             records=context.records,
+            passed_over=self.faults.tape.passed_over,
             totals=totals_of(traffic),
             month_start_s=self._observers.month_start_s[: len(month_totals)],
             month_totals=month_totals,
             node_hours=self._meter.hours("node", end_s),
             pod_hours=self._meter.hours("pod", end_s),
+            simulated_s=end_s - (traffic.parking.parked_s if traffic.parking is not None else 0.0),
+            n_windows=traffic.parking.n_windows if traffic.parking is not None else 1,
             trace=trace_of(traffic) if self._keep else None,
         )
 

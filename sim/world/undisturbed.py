@@ -1,7 +1,7 @@
 """The undisturbed course of an architecture: a trial in which nothing goes wrong, and where it is quiet.
 
-Trials follow it while they are at rest (`sim.traffic.parking`). What happens without any fault, such as a pod that is too
-hot at the peak of December, is not quiet: trials simulate it.
+Trials follow it while they are at rest (`sim.traffic.parking`). What happens without any fault, such as a pod that
+is too hot at the peak of December, is not quiet: trials simulate it.
 """
 
 from collections import OrderedDict
