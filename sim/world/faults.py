@@ -27,6 +27,8 @@ class Occurrence:
 
     name: str
     """`FAULT#K@ELEMENT`."""
+    number: int
+    """K."""
     fault: str
     element: Element
     ended: Event
@@ -48,9 +50,8 @@ class Faults:
         self._context = context
         self._effects = effects
         self._laws: dict[str, tuple[Law | None, Law | None]] = {}
-        self._strikes: dict[tuple[str, str], int] = {}
         self.active: dict[str, Occurrence] = {}
-        self.tape = Tape(context, effects.fleet, self._struck)
+        self.tape = Tape(context, effects.fleet, self.active, self._struck)
         for name, fault in context.scenario.faults.items():
             self._laws[name] = (_law(fault.every), _law(fault.repair.law))
             elements = elements_of(fault.target, context.scenario, effects.fleet.topology)
@@ -140,7 +141,7 @@ class Faults:
         cause = self._context.scenario.faults[name].common_cause
         if first is None or cause is None:
             return first
-        index = self._strikes[name, element.name]
+        index = first.number
         topology = self._effects.fleet.topology
         for sibling, prob in siblings_of(element, cause, self._context.scenario, topology):
             key = f"{element.name} with {sibling.name}"
@@ -154,9 +155,10 @@ class Faults:
         """Begin an occurrence; None if there is nothing there to hit (a pod that is down already)."""
         if not self._effects.can_hit(element):
             return None
-        index = self._strikes[name, element.name] = self._strikes.get((name, element.name), 0) + 1
+        index = self.tape.count(name, element)
         occurrence = Occurrence(
             name=f"{name}#{index}@{element.name}",
+            number=index,
             fault=name,
             element=element,
             ended=Event(self._context.env),

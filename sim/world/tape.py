@@ -6,7 +6,7 @@ others carry their load: where that is certain beforehand they are noted in the 
 asked. All others happen in the control plane.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
@@ -37,7 +37,6 @@ class Clock:
     down_s: float = 0.0
     """From the crash of that pod until it is ready, s."""
     n_drawn: int = 0
-    n_struck: int = 0
 
 
 class Tape:
@@ -49,17 +48,27 @@ class Tape:
         Draws and log.
     fleet : Fleet
         Pods, of which some crash and restart.
+    active : collection
+        Occurrences of faults that are active now; while there are any, nothing is a disturbance of its own.
     strike : callable
         Does what a clock says now, in the control plane, and calls the given function when the clock starts again.
     """
 
-    def __init__(self, context: Context, fleet: Fleet, strike: Callable[[Clock, Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        fleet: Fleet,
+        active: Collection[str],
+        strike: Callable[[Clock, Callable[[], None]], None],
+    ) -> None:
         self._context = context
+        self._active = active
         self._fleet = fleet
         self._strike = strike
         self._due: list[tuple[float, int, Clock]] = []
         self._n_scheduled = 0
         self._settled_s = -APART_S
+        self._n_struck: dict[tuple[str, str], int] = {}
         self.passed_over: list[PassedOver] = []
         self.writes_all = False
         """Whether what is passed over is written to the log record by record (for those who read it)."""
@@ -81,12 +90,20 @@ class Tape:
         self._wind(clock, 0.0)
 
     def _wind(self, clock: Clock, from_s: float) -> None:
-        context = self._context
-        purpose = f"{clock.fault}:time-to-failure"
-        at_s = from_s + context.draw(clock.law, clock.element.name, purpose, clock.n_drawn)
+        at_s = from_s + self._lasts_s(clock)
         clock.n_drawn += 1
         self._n_scheduled += 1
         heappush(self._due, (at_s, self._n_scheduled, clock))
+
+    def _lasts_s(self, clock: Clock) -> float:
+        """The next time to failure of a clock, s."""
+        purpose = f"{clock.fault}:time-to-failure"
+        return self._context.draw(clock.law, clock.element.name, purpose, clock.n_drawn)
+
+    def count(self, fault: str, element: Element) -> int:
+        """Count one more occurrence of a fault of an element, by whatever cause; returns its number from 1."""
+        number = self._n_struck[fault, element.name] = self._n_struck.get((fault, element.name), 0) + 1
+        return number
 
     def strike_next(self) -> None:
         """The next clock strikes; called by the control plane when it is due."""
@@ -105,6 +122,8 @@ class Tape:
         until_s : float
             The next thing that happens otherwise, s.
         """
+        if self._active:
+            return False
         passed = False
         records = self._context.records
         while self._due:
@@ -116,7 +135,7 @@ class Tape:
             before_s = max(self._settled_s, records[-1].at_s if records else -APART_S)
             if at_s < before_s + APART_S or not self._is_plain(pod, at_s):
                 break
-            if not parking.passes_over(pod.row, at_s, ready_s):
+            if not parking.passes_over(pod.row, at_s, ready_s) or self._lasts_s(clock) < APART_S:
                 break
             heappop(self._due)
             self._pass(clock, pod, at_s, ready_s, parking)
@@ -136,23 +155,24 @@ class Tape:
 
     def _pass(self, clock: Clock, pod: Pod, at_s: float, ready_s: float, parking: Parking) -> None:
         """What a crash and a restart leave behind in the fleet, the plane and the log."""
-        clock.n_struck += 1
+        number = self.count(clock.fault, clock.element)
         if self.writes_all:
-            self._write(clock, pod, at_s, ready_s)
+            self._write(clock, number, pod, (at_s, ready_s))
         else:
             self.passed_over.append(PassedOver(clock.fault, at_s, ready_s))
         level = self._fleet.restarted_unnoticed(pod, ready_s)
         parking.restarted(pod.row, at_s, ready_s, level)
         self._settled_s = ready_s
 
-    def _write(self, clock: Clock, pod: Pod, at_s: float, ready_s: float) -> None:
+    def _write(self, clock: Clock, number: int, pod: Pod, when_s: tuple[float, float]) -> None:
         assert pod.node is not None
+        at_s, ready_s = when_s
         place = {"region": pod.region, "service": pod.service, "pod": pod.name}
         fault = {
             "region": clock.element.region,
             "service": clock.element.service,
             "pod": clock.element.pod,
-            "fault": f"{clock.fault}#{clock.n_struck}@{clock.element.name}",
+            "fault": f"{clock.fault}#{number}@{clock.element.name}",
             "hits": (f"{pod.region}/{pod.service}",),
         }
         where = place | {"zone": pod.node.zone_name, "node": pod.node.name}
