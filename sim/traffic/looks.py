@@ -77,6 +77,12 @@ class Looks:
         """Averaged success share of a call that has a breaker."""
         return float(self.state[self.layout.breaker + edge])
 
+    def all_totals(self) -> Floats:
+        """(n_groups, N_TOTALS) integrals since the start; a plane that is parked stays so."""
+        if self._parking is not None and self._parking.is_parked:
+            return self._parking.totals()
+        return self._state[self.layout.totals :].reshape(-1, N_TOTALS).copy()
+
     def totals(self, group: int) -> tuple[float, ...]:
         """Integrals since the start, in the order of the event log's TOTALS."""
         at = self.layout.totals + group * N_TOTALS

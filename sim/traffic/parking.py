@@ -25,6 +25,8 @@ _FIRST_LOOK_S: Final = 60.0
 _LAST_LOOK_S: Final = 900.0
 _WARM_S: Final = 600.0
 """So long a change of the pods is followed step by step when the plane wakes up; then it has settled."""
+_STAYS_S: Final = 3600.0
+"""Pods that were added so long ago stay."""
 _LEAST_S: Final = 300.0
 """Parking for less is not worth the look."""
 _FORGOTTEN_TIMES: Final = 20.0
@@ -46,6 +48,8 @@ class Parking:
         self._traffic = traffic
         self._courses = courses
         self._own = courses(())
+        self._more: set[int] = set()
+        self._more_since_s = -np.inf
         self._follow(self._own)
         self.is_parked = False
         self.look_s = 0.0
@@ -91,13 +95,9 @@ class Parking:
         self.look_s = now_s + min(max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S), _LAST_LOOK_S)
         if self._traffic.plays_requests:
             return
-        more = np.flatnonzero((self._own.net.pods[:, POD_READY] == 0.0) & (self._traffic.net.pods[:, POD_READY] != 0.0))
-        course = self._courses(tuple(more.tolist()))
-        if course is not self._course:
-            self._follow(course)
-        if not self._is_nominal():
+        if not self._knows_all_pods(now_s) or not self._is_nominal():
             return
-        missing = self._missing()
+        missing, self._other_memory = self._missing(), bool(self._has_other_memory().any())
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
             return
@@ -105,6 +105,22 @@ class Parking:
         if not self._is_near(self._scratch.state):
             return
         self._park(now_s, missing, until_s)
+
+    def _knows_all_pods(self, now_s: float) -> bool:
+        """Whether the course is that of all pods that ever ran: those added by people stay, and count as missing later.
+
+        A new course is worth its while only for pods that stay, and people add them one by one.
+        """
+        pods = np.flatnonzero((self._own.net.pods[:, POD_READY] == 0.0) & (self._traffic.net.pods[:, POD_READY] != 0.0))
+        more = self._more.union(pods.tolist())
+        if more != self._more:
+            self._more, self._more_since_s = more, now_s
+        if now_s < self._more_since_s + _STAYS_S:
+            return False
+        course = self._courses(tuple(sorted(more)))
+        if course is not self._course:
+            self._follow(course)
+        return True
 
     def _park(self, now_s: float, missing: set[int], until_s: float) -> None:
         layout, state, expected = self._course.blueprint.layout, self._traffic.state, self._scratch.state
@@ -117,7 +133,6 @@ class Parking:
         self._hazard = state[layout.hazard : layout.hold].copy()
         self._hazard_from = self._course.hazard(now_s)
         self._hazardous = self._traffic.net.pods[:, POD_ROOM_MIB] == self._course.net.pods[:, POD_ROOM_MIB]
-        self._other_memory = bool(self._has_other_memory().any())
         self._settled, self._changes = missing, []
         self._since_s, self.until_s = now_s, min(until_s, self._killed_from_s())
         self.is_parked = self.until_s > now_s
@@ -199,15 +214,8 @@ class Parking:
     def leave(self) -> None:
         """Wake up: the state is that of the course now, and the totals are those counted while parked."""
         traffic, layout = self._traffic, self._course.blueprint.layout
-        now_s, scratch = traffic.now_s, self._scratch
-        self._settle(now_s)
-        if self._passed:
-            at_s, killed = zip(*self._passed, strict=True)
-            self._offset += self._endurance.kill_totals(np.array(killed), np.array(at_s))
-            self._passed.clear()
-        before = scratch.n_steps
-        scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
-        traffic.resume(scratch, n_steps=scratch.n_steps - before)
+        now_s, before = traffic.now_s, self._scratch.n_steps
+        traffic.resume(self._along(), n_steps=self._scratch.n_steps - before)
         state = traffic.raw_state
         state[layout.totals :] += self._offset.ravel()
         hazard = self._hazard + self._hazardous * (self._course.hazard(now_s) - self._hazard_from)
@@ -217,6 +225,22 @@ class Parking:
         self.n_windows += 1
         self._touched_s = now_s
         self.look_s = now_s + _FIRST_LOOK_S if now_s >= self.until_s else now_s
+
+    def totals(self) -> Floats:
+        """(n_groups, N_TOTALS) integrals since the start; the plane stays parked."""
+        state = self._along().state[self._course.blueprint.layout.totals :]
+        return np.asarray(state.reshape(self._offset.shape) + self._offset)
+
+    def _along(self) -> Scratch:
+        """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
+        now_s = self._traffic.now_s
+        self._settle(now_s)
+        if self._passed:
+            at_s, killed = zip(*self._passed, strict=True)
+            self._offset += self._endurance.kill_totals(np.array(killed), np.array(at_s))
+            self._passed.clear()
+        self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
+        return self._scratch
 
     def trace_rows(self, from_s: float, to_s: float) -> Floats:
         """(n, n_columns) rows of the course between two times."""
@@ -235,10 +259,9 @@ class Parking:
         return tuple(counts)
 
     def _until_s(self, now_s: float, missing: set[int]) -> float:
-        quiet_s = self._course.quiet_until_s(now_s)
-        return float(
-            min(quiet_s, self._endurance.until_s(self._counts(missing), now_s), self._short_of_memory_s(missing))
-        )
+        endured_s = self._endurance.until_s(self._counts(missing), now_s) if missing else np.inf
+        enough_s = self._short_of_memory_s(missing) if self._other_memory else np.inf
+        return float(min(self._course.quiet_until_s(now_s), endured_s, enough_s))
 
     def _short_of_memory_s(self, missing: set[int]) -> float:
         """When the first pod has so little memory left that what is inside may fill it; long ago if one has now.
@@ -248,8 +271,6 @@ class Parking:
         there are places for in a pool that is short of pods.
         """
         pods, other = self._traffic.net.pods, self._has_other_memory()
-        if not other.any():
-            return np.inf
         needed = self._course.enough
         if missing:
             pools = pods[:, POD_POOL].astype(int)
@@ -257,7 +278,7 @@ class Parking:
         spare_mib = (pods[:, POD_ROOM_MIB] - needed * pods[:, POD_PER_REQUEST_MIB])[other]
         loss, at_s = pods[other, POD_ROOM_LOSS], pods[other, POD_ROOM_AT_S]
         lasts_s = np.divide(spare_mib, loss, out=np.where(spare_mib >= 0.0, np.inf, -np.inf), where=loss > 0.0)
-        return float((at_s + lasts_s).min())
+        return float((at_s + lasts_s).min(initial=np.inf))
 
     def _has_other_memory(self) -> NDArray[np.bool_]:
         """(n_pods,) pods that leak, or have not the memory left that all have at their start."""

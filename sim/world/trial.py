@@ -21,7 +21,7 @@ from sim.world.fleet import Fleet
 from sim.world.log import TrialRecord
 from sim.world.loop import run_until
 from sim.world.meter import Meter
-from sim.world.observers import Observers, totals_of, trace_of, watched_by
+from sim.world.observers import Observers, trace_of, watched_by
 from sim.world.operations import OnCall
 from sim.world.probes import Probes
 from sim.world.providers import provider_outages
@@ -142,7 +142,7 @@ class Trial:
             pools=tuple(f"{region}/{service}" for region, service in traffic.names.pools),
             records=context.records,
             passed_over=self.faults.tape.passed_over,
-            totals=totals_of(traffic),
+            totals=traffic.all_totals(),
             month_start_s=self._observers.month_start_s[: len(month_totals)],
             month_totals=month_totals,
             node_hours=self._meter.hours("node", end_s),
