@@ -112,20 +112,18 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     faults = occurrences(record)
     disturbances = disturbances_of(record, faults, scenario)
     populations = _populations(record, scenario, faults, disturbances)
+    n_faults = sum(f.name in scenario.faults for f in faults) + len(record.passed_over)
     rows = {
-        "trials": [
-            _trial_row(
-                record, scenario, populations, disturbances, n_faults=sum(f.name in scenario.faults for f in faults)
-            )
-        ],
+        "trials": [_trial_row(record, scenario, populations, disturbances, n_faults=n_faults)],
         "outages": _outage_rows(record, scenario, populations),
-        "disturbances": [_disturbance_row(i, found) for i, found in enumerate(disturbances)],
+        "disturbances": [],
         "months": _month_rows(scenario, populations),
-        "fault_kinds": _fault_rows(scenario, faults, disturbances),
+        "fault_kinds": _fault_rows(scenario, record, faults, disturbances),
         "downtime_shares": _share_rows(scenario, faults, populations),
         "sequences": _sequence_rows(scenario, populations),
     }
-    return {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
+    tables = {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
+    return tables | {"disturbances": _disturbance_table(record, disturbances)}
 
 
 def concatenate(tables: Iterable[Tables]) -> Tables:
@@ -306,6 +304,32 @@ def _disturbance_row(number: int, found: Disturbance) -> Row:
     }
 
 
+def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
+    """All disturbances in order; those that nobody noticed are one fault of one pod each, and most of the rows."""
+    rows = [_disturbance_row(0, found) for found in disturbances]
+    table = _table(record, COLUMNS["disturbances"], rows)
+    crashes = record.passed_over
+    if not crashes:
+        table["disturbance"] = np.arange(len(rows))
+        return table
+    plain = {
+        "architecture": record.architecture,
+        "trial": record.trial,
+        "start_s": [crash.start_s for crash in crashes],
+        "end_s": [crash.end_s for crash in crashes],
+        "faults": [crash.fault for crash in crashes],
+        "n_faults": 1,
+        "direct": 1,
+    }
+    order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
+    for name, kind in COLUMNS["disturbances"].items():
+        added: NDArray[Any] = np.empty(len(crashes), dtype=kind)
+        added[:] = plain.get(name, 0)
+        table[name] = np.concatenate([table[name], added])[order]
+    table["disturbance"] = np.arange(len(order))
+    return table
+
+
 def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
     return [
         {
@@ -321,14 +345,16 @@ def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[
     ]
 
 
-def _fault_rows(scenario: Scenario, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]) -> list[Row]:
+def _fault_rows(
+    scenario: Scenario, record: TrialRecord, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]
+) -> list[Row]:
     """Return one row per fault of the scenario, seen or not.
 
     More rows if need be: `load` for cascades that no fault began, and the other provider's own outages.
     """
     counts = dict.fromkeys(scenario.faults, 0)
-    for fault in faults:
-        counts[fault.name] = counts.get(fault.name, 0) + 1
+    for fault in (*(fault.name for fault in faults), *(crash.fault for crash in record.passed_over)):
+        counts[fault] = counts.get(fault, 0) + 1
     shares = cascades_by_fault(disturbances)
     for name in shares:
         counts.setdefault(name, 0)
