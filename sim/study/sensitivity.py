@@ -33,6 +33,8 @@ from sim.study.workers import Workers, make_workers
 DOWNTIME: Final = "downtime_h_per_year"
 MOST_CHECKED: Final = 24
 """Sequences whose faults are checked by reruns; each costs a trial per fault."""
+TRIALS_PER_TASK: Final = 50
+"""Unless the caller says otherwise."""
 COMPARED: Final = (DOWNTIME, "availability_time", "lost_hours_per_year", "total_cost_per_year")
 """Measures whose change is kept."""
 
@@ -189,7 +191,10 @@ def sensitivity_of(
     plan, notes = _plan(scenario, choice, ranges)
     name = choice.architecture or next(iter(experiment.scenarios))
     study = Experiment(f"{experiment.name}: what matters in {name}", {one.name: one.scenario for one in plan})
-    asked = replace(options, architectures=(), keep=False, seed=None, trials=options.trials or scenario.trials)
+    trials = options.trials or scenario.trials
+    # A worker prepares each changed scenario anew (its network, its undisturbed course): a task has many of its trials.
+    chunk = options.chunk or min(trials, TRIALS_PER_TASK)
+    asked = replace(options, architectures=(), keep=False, seed=None, trials=trials, chunk=chunk)
     result = run_experiment(study, asked, progress=progress, trial_function=trial_function)
     workers = make_workers(options.n_workers)
     sequences, verdicts = _sequences(result, scenario, choice, workers, trial_function)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sensitivity_fixture import CHOICE, OPTIONS, make_sensitivity, trial_of_the_queue
 from small_study import fake_trial, small_experiment
 from worlds import fault, lasting, service, world
 
@@ -17,38 +18,14 @@ from sim.study import InterruptedRunError, RunOptions
 from sim.study.necessity import verdicts_of
 from sim.study.sensitivity import Choice, Sensitivity, sensitivity_of
 from sim.study.shares import downtime_shares, ranked_sequences
-from sim.study.tables import Tables, merge, table_hash
+from sim.study.tables import merge, table_hash
 from sim.study.work import engine_trial
 from sim.study.workers import InProcess
-from sim.world.log import TrialRecord
-
-CHOICE = Choice(
-    knobs=("services.web.queue", "services.web.work=50ms,200ms"),
-    sobol=("services.web.queue=10,60", "faults.region-loss.repair.fixed=1h,4h,log"),
-    sobol_samples=4,
-    check=False,
-)
 
 
-def trial_of_the_queue(
-    scenario: Scenario, architecture: str, trial: int, *, keep: bool = False
-) -> tuple[TrialRecord, Tables]:
-    """The stand-in on common random numbers, with downtime in proportion to the queue of web."""
-    record, tables = fake_trial(scenario, "the same for all", trial, keep=keep)
-    factor = scenario.services["web"].queue / 30.0
-    for name in ("trials", "downtime_shares", "sequences"):
-        tables[name]["downtime_s"] = tables[name]["downtime_s"] * factor
-    for table in tables.values():
-        table["architecture"] = np.full(len(table["trial"]), architecture, dtype=object)
-    return record, tables
-
-
-@pytest.fixture
-def found(tmp_path: Path) -> Sensitivity:
-    return sensitivity_of(small_experiment(tmp_path), CHOICE, OPTIONS, trial_function=trial_of_the_queue)
-
-
-OPTIONS = RunOptions(trials=6, workers=1)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Sensitivity:
+    return make_sensitivity(tmp_path_factory.mktemp("study"))
 
 
 def test_all_that_is_asked_is_one_run(found: Sensitivity):
