@@ -23,6 +23,7 @@ Courses = Callable[[tuple[int, ...]], Course]
 """The undisturbed course with these pods more than are placed (rows, in order)."""
 _FIRST_LOOK_S: Final = 60.0
 _LAST_LOOK_S: Final = 900.0
+"""So often at least while only the demand is too high."""
 _WARM_S: Final = 600.0
 """So long a change of the pods is followed step by step when the plane wakes up; then it has settled."""
 _STAYS_S: Final = 3600.0
@@ -95,10 +96,11 @@ class Parking:
         self.look_s = max(self._settled_from_s(now_s), now_s)
         if self.look_s > now_s:
             return
-        self.look_s = now_s + min(max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S), _LAST_LOOK_S)
+        self.look_s = now_s + max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S)
         missing, self._other_memory = self._missing(), bool(self._has_other_memory().any())
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
+            self.look_s = min(self.look_s, now_s + _LAST_LOOK_S)
             return
         self._scratch.along(now_s, sorted(missing), [], _WARM_S)
         if self._is_near(self._scratch.state):
@@ -170,14 +172,16 @@ class Parking:
         difference = np.abs(state - expected)
         for begin, end, absolute, relative in (
             (layout.in_flight, layout.variance, 0.05, 0.02),
-            (layout.variance, layout.hazard, 0.1, 0.1),
+            (layout.variance, layout.credit, 0.1, 0.1),
             (layout.hold, layout.orbit, 1e-4, 0.02),
             (layout.orbit, layout.share, 0.05, 0.05),
             (layout.share, layout.totals, 1e-4, 0.0),
         ):
             if (difference[begin:end] > absolute + relative * np.abs(expected[begin:end])).any():
                 return False
-        return True
+        # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
+        booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
+        return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
 
     # -- while parked ---------------------------------------------------------------------------------
 
