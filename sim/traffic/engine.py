@@ -207,6 +207,7 @@ class Traffic(Looks):
             self._clock[CLOCK_STEP] = _STEP_START_S
             self._work[6] = 0.0
             self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+            self._look_again()
         self.shifts.append((why, n_sent))
         return SHIFTED, -1
 
@@ -219,15 +220,19 @@ class Traffic(Looks):
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
-        if self._parking is not None:
-            self._parking.touched()
+        self._look_again()
         if self._requests is not None:
             self._requests.touched(self.net)
+
+    def _look_again(self) -> None:
+        if self._parking is not None:
+            self._parking.touched()
 
     def disturbed(self) -> None:
         """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
         self._chooser.disturbed()
         self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self._look_again()
 
     def _may_begin(self) -> bool:
         return self._chooser.may_begin(self._worst_success(), self._n_open())
@@ -418,16 +423,19 @@ class Traffic(Looks):
         """Note a crossing; True if the quantity is now below its level."""
         row = self._guards[guard]
         row[GUARD_BELOW] = 1.0 - row[GUARD_BELOW]
+        self._look_again()
         return bool(row[GUARD_BELOW])
 
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
         self.wake()
+        self._look_again()
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
 
     def move_guard(self, guard: int, level: float, *, below: bool) -> None:
         """Watch at another level, from this side of it."""
         self.wake()
+        self._look_again()
         self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
 
     def guard_of(self, guard: int) -> tuple[int, int, float]:
@@ -438,4 +446,5 @@ class Traffic(Looks):
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""
         self.wake()
+        self._look_again()
         self._guards[guard, GUARD_ARMED] = float(armed)

@@ -23,6 +23,7 @@ Courses = Callable[[tuple[int, ...]], Course]
 """The undisturbed course with these pods more than are placed (rows, in order)."""
 _FIRST_LOOK_S: Final = 60.0
 _LAST_LOOK_S: Final = 900.0
+"""So often at least while only the demand is too high."""
 _WARM_S: Final = 600.0
 """So long a change of the pods is followed step by step when the plane wakes up; then it has settled."""
 _STAYS_S: Final = 3600.0
@@ -85,29 +86,43 @@ class Parking:
     # -- while awake ----------------------------------------------------------------------------------
 
     def touched(self) -> None:
-        """Somebody acted on the plane."""
+        """Somebody acted on the plane, or a guard was crossed."""
         self._touched_s = self._traffic.now_s
         self.look_s = self._touched_s + _FIRST_LOOK_S
 
     def look(self) -> None:
         """Park if the plane is at rest, else say when to look again."""
         now_s = self._traffic.now_s
-        self.look_s = now_s + min(max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S), _LAST_LOOK_S)
-        if self._traffic.plays_requests:
+        self.look_s = max(self._settled_from_s(now_s), now_s)
+        if self.look_s > now_s:
             return
-        if not self._knows_all_pods(now_s) or not self._is_nominal():
-            return
+        self.look_s = now_s + max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S)
         missing, self._other_memory = self._missing(), bool(self._has_other_memory().any())
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
+            self.look_s = min(self.look_s, now_s + _LAST_LOOK_S)
             return
         self._scratch.along(now_s, sorted(missing), [], _WARM_S)
-        if not self._is_near(self._scratch.state):
-            return
-        self._park(now_s, missing, until_s)
+        if self._is_near(self._scratch.state):
+            self._park(now_s, missing, until_s)
 
-    def _knows_all_pods(self, now_s: float) -> bool:
-        """Whether the course is that of all pods that ever ran: those added by people stay, and count as missing later.
+    def _settled_from_s(self, now_s: float) -> float:
+        """From when the plane may be at rest if nobody acts on it: never, if something is set that is not nominal."""
+        if self._traffic.plays_requests:
+            return np.inf
+        known_from_s = self._known_from_s(now_s)
+        if now_s < known_from_s:
+            return known_from_s
+        return self._forgotten_s() if self._is_nominal() else np.inf
+
+    def _forgotten_s(self) -> float:
+        """When nobody is left who began before a pod became faster or slower."""
+        pods = self._traffic.net.pods
+        held = pods[pods[:, POD_OLD_BUSY] > 0.0]
+        return float((held[:, POD_OLD_AT_S] + _FORGOTTEN_TIMES * held[:, POD_OLD_LEFT_S]).max(initial=-np.inf))
+
+    def _known_from_s(self, now_s: float) -> float:
+        """From when the course is that of all pods that ever ran: those added by people count as missing later.
 
         A new course is worth its while only for pods that stay, and people add them one by one.
         """
@@ -115,12 +130,11 @@ class Parking:
         more = self._more.union(pods.tolist())
         if more != self._more:
             self._more, self._more_since_s = more, now_s
-        if now_s < self._more_since_s + _STAYS_S:
-            return False
-        course = self._courses(tuple(sorted(more)))
-        if course is not self._course:
-            self._follow(course)
-        return True
+        if now_s >= self._more_since_s + _STAYS_S:
+            course = self._courses(tuple(sorted(more)))
+            if course is not self._course:
+                self._follow(course)
+        return self._more_since_s + _STAYS_S
 
     def _park(self, now_s: float, missing: set[int], until_s: float) -> None:
         layout, state, expected = self._course.blueprint.layout, self._traffic.state, self._scratch.state
@@ -150,10 +164,6 @@ class Parking:
             return False
         if (ready & (pods[:, POD_ROOM_LOSS] != nominal[:, POD_ROOM_LOSS])).any():
             return False
-        held = pods[:, POD_OLD_BUSY] > 0.0
-        forgotten_s = pods[:, POD_OLD_AT_S] + _FORGOTTEN_TIMES * pods[:, POD_OLD_LEFT_S]
-        if (held & (forgotten_s > traffic.now_s)).any():
-            return False
         return same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards)
 
     def _is_near(self, expected: Floats) -> bool:
@@ -162,14 +172,16 @@ class Parking:
         difference = np.abs(state - expected)
         for begin, end, absolute, relative in (
             (layout.in_flight, layout.variance, 0.05, 0.02),
-            (layout.variance, layout.hazard, 0.1, 0.1),
+            (layout.variance, layout.credit, 0.1, 0.1),
             (layout.hold, layout.orbit, 1e-4, 0.02),
             (layout.orbit, layout.share, 0.05, 0.05),
             (layout.share, layout.totals, 1e-4, 0.0),
         ):
             if (difference[begin:end] > absolute + relative * np.abs(expected[begin:end])).any():
                 return False
-        return True
+        # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
+        booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
+        return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
 
     # -- while parked ---------------------------------------------------------------------------------
 
