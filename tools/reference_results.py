@@ -79,13 +79,13 @@ def sensitivity_reference() -> dict[str, Any]:
     experiment = sim.load(ROOT / "experiments" / WHAT_MATTERS)
     choice = Choice(
         knobs=(
-            *("services.stock.queue", "services.stock.slots", "services.web.calls.stock.attempts"),
+            *("services.stock.slots", "services.web.calls.stock.attempts"),
             *("populations.office.requests", "place.north.stock=1,4"),
         ),
         sobol=("faults.stock-slow.effect.slow=2,12", "faults.stock-slow.repair.lognormal.median=10m,60m,log"),
         sobol_samples=8,
     )
-    found = sensitivity_of(experiment, choice, RunOptions(trials=20))
+    found = sensitivity_of(experiment, choice, RunOptions(trials=16))
     document = sensitivity_document(found, None)
     del document["run"], document["page"]
     return {"experiment": experiment.name, "file": WHAT_MATTERS, "seed": found.scenario.seed} | document
@@ -174,7 +174,10 @@ def render_random_scenarios(found: dict[str, Any]) -> str:
 
 def minutes(change: dict[str, Any]) -> str:
     """Hours per year as minutes per year with their interval."""
-    return interval({key: value and 60.0 * value for key, value in change.items()}, lambda v: f"{v:+.3g}")
+    if abs(60.0 * change["mean"]) < 1e-3:
+        return "none worth naming"
+    scaled = {key: value and 60.0 * value for key, value in change.items()}
+    return interval(scaled, lambda v: f"{v:+,.0f}" if abs(v) >= 100.0 else f"{v:+.3g}")
 
 
 def render_sensitivity_effects(reference: dict[str, Any]) -> str:
