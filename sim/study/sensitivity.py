@@ -25,7 +25,7 @@ from sim.study.result import RunResult
 from sim.study.run import run_experiment
 from sim.study.shares import COVERED, Ranked, downtime_shares, ranked_sequences
 from sim.study.summary import summarise
-from sim.study.tables import rows_of
+from sim.study.tables import Tables, rows_of
 from sim.study.what_ifs import BASE, Kind, WhatIf, base_of, element_what_ifs, fault_what_ifs, knob_what_ifs
 from sim.study.work import TrialFunction, engine_trial
 from sim.study.workers import Workers, make_workers
@@ -33,7 +33,7 @@ from sim.study.workers import Workers, make_workers
 DOWNTIME: Final = "downtime_h_per_year"
 MOST_CHECKED: Final = 24
 """Sequences whose faults are checked by reruns; each costs a trial per fault."""
-TRIALS_PER_TASK: Final = 50
+TRIALS_PER_TASK: Final = 10
 """Unless the caller says otherwise."""
 COMPARED: Final = (DOWNTIME, "availability_time", "lost_hours_per_year", "total_cost_per_year")
 """Measures whose change is kept."""
@@ -196,6 +196,7 @@ def sensitivity_of(
     chunk = options.chunk or min(trials, TRIALS_PER_TASK)
     asked = replace(options, architectures=(), keep=False, seed=None, trials=trials, chunk=chunk)
     result = run_experiment(study, asked, progress=progress, trial_function=trial_function)
+    result = replace(result, tables={name: result.tables[name] for name in READ if name in result.tables})
     workers = make_workers(options.n_workers)
     sequences, verdicts = _sequences(result, scenario, choice, workers, trial_function)
     points = [one for one in plan if one.kind == "point"]
@@ -217,6 +218,10 @@ def sensitivity_of(
         step=choice.step,
         notes=notes,
     )
+
+
+READ: Final = ("trials", "fault_kinds", "downtime_shares", "sequences")
+"""Tables that are read, each once: a stored run reads a table anew whenever it is asked for."""
 
 
 def _scenario(experiment: Experiment, choice: Choice, options: RunOptions) -> Scenario:
@@ -282,7 +287,7 @@ def _points(scenario: Scenario, choice: Choice, ranges: Sequence[Range]) -> Iter
 
 def _effect(result: RunResult, one: WhatIf) -> Effect:
     differences = summarise(
-        result.tables, {BASE: result.experiment.scenarios[BASE], one.name: one.scenario}, _confidence(result)
+        _tables(result), {BASE: result.experiment.scenarios[BASE], one.name: one.scenario}, _confidence(result)
     ).differences[f"{one.name} - {BASE}"]
     return Effect(one.about, one.kind, one.setting, _kept(differences), _is_same(result, one.name, BASE))
 
@@ -294,10 +299,15 @@ def _birnbaum(result: RunResult, plan: Sequence[WhatIf], confidence: float) -> I
             pairs.setdefault(one.about, {})[one.kind] = one
     for about, pair in pairs.items():
         down, up = pair["down"], pair["up"]
-        found = summarise(result.tables, {up.name: up.scenario, down.name: down.scenario}, confidence)
+        found = summarise(_tables(result), {up.name: up.scenario, down.name: down.scenario}, confidence)
         differences = found.differences[f"{down.name} - {up.name}"]
         same = _is_same(result, down.name, up.name)
         yield Effect(about, "birnbaum", "always against never", _kept(differences), same)
+
+
+def _tables(result: RunResult) -> Tables:
+    """The tables of a summary."""
+    return {name: result.tables[name] for name in ("trials", "fault_kinds")}
 
 
 def _kept(differences: dict[str, Estimate]) -> dict[str, Estimate]:

@@ -15,7 +15,7 @@ from sim.measures.attribution import GROUPINGS
 from sim.measures.sequences import DIPS, LABELS, OTHERS
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import YEAR_S
-from sim.study.tables import Table, Tables, n_rows, rows_of
+from sim.study.tables import Table, n_rows, rows_of
 
 Floats = NDArray[np.float64]
 COVERED: Final = 0.8
@@ -23,7 +23,7 @@ COVERED: Final = 0.8
 
 
 def downtime_shares(
-    tables: Tables, architecture: str, *, confidence: float, scenario: Scenario | None = None
+    tables: Mapping[str, Table], architecture: str, *, confidence: float, scenario: Scenario | None = None
 ) -> dict[str, dict[str, Estimate]]:
     """Estimate the shares of user-visible downtime.
 
@@ -132,7 +132,7 @@ class Ranked:
 
 
 def ranked_sequences(
-    tables: Tables,
+    tables: Mapping[str, Table],
     architecture: str,
     *,
     confidence: float,
