@@ -39,7 +39,7 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"provider_cost": REAL, "node_cost": REAL, "pod_cost": REAL, "total_cost": REAL}
     | {"months": WHOLE, "months_met": WHOLE, "rto_checked": WHOLE, "rto_met": WHOLE}
     | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL}
-    | {"noise_budget_spent": WHOLE},
+    | {"noise_budget_spent": WHOLE, "simulated_s": REAL, "windows": WHOLE},
     "outages": KEY
     | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
     | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
@@ -216,6 +216,8 @@ def _trial_row(
         "oom_kills": _count(record, Kind.OOM_KILL),
         "failovers": _count(record, Kind.FAILOVER),
         "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        "simulated_s": record.simulated_s,
+        "windows": record.n_windows,
         "noise_budget_spent": any(r.kind is Kind.GEAR and r.what == Shift.BUDGET.value for r in record.records),
         **_cost_cells(record, scenario, populations),
     }

@@ -35,6 +35,11 @@ class Looks:
         if self._parking is not None and self._parking.is_parked:
             self._parking.leave()
 
+    def stay_awake(self) -> None:
+        """Integrate everything from now on."""
+        self.wake()
+        self._parking = None
+
     @property
     def state(self) -> Floats:
         """(size,) the state at this moment."""
