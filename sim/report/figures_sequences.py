@@ -33,7 +33,7 @@ def shares_panel(found: Shares, grouping: str) -> Panel | None:
     labels = {name: wrap(safe(name), 30) for name in drawn_names}
     step = ROW_PX if len(found) == 1 else 16 * len(found) + 16
     figure = base_figure(step * len(drawn_names) + 110, barmode="group", bargap=0.25)
-    for i, (design, shares) in enumerate(found.items()):
+    for i, (design, shares) in reversed(list(enumerate(found.items()))):  # the last one is drawn on top
         seen, here = look(i), [name for name in drawn_names if name in shares]
         values = [shares[name] for name in here]
         figure.add_bar(
@@ -46,7 +46,7 @@ def shares_panel(found: Shares, grouping: str) -> Panel | None:
             hovertext=[f"{safe(design)}, {labels[name]}<br>{safe(share_text(shares[name]))}" for name in here],
             hoverinfo="text",
         )
-    figure.update_layout(showlegend=len(found) > 1)
+    figure.update_layout(showlegend=len(found) > 1, legend={"traceorder": "reversed"})
     figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title={"text": "share of the users' minutes down"})
     figure.update_yaxes(
         type="category", categoryarray=list(labels.values())[::-1], categoryorder="array", showgrid=False
