@@ -10,7 +10,7 @@ from sim.report.minutes import share_text
 from sim.report.panel import Panel, Table
 from sim.report.style import GREY, ROW_PX, base_figure, hatch, look, safe, wrap
 from sim.report.text import duration, number
-from sim.study.necessity import Verdict
+from sim.study.necessity import REMAINS, Verdict, verdict_for
 from sim.study.shares import Ranked
 
 ROWS_MAX: Final = 14
@@ -159,11 +159,11 @@ def _row(one: Ranked, start: datetime, verdicts: Mapping[str, Verdict] | None) -
 
 def _needed(one: Ranked, verdicts: Mapping[str, Verdict]) -> str:
     """What the reruns without single faults say, of this sequence or of the one it was cut down from."""
-    verdict = verdicts.get(one.text) or next((v for v in verdicts.values() if v.text == one.text), None)
+    verdict = verdict_for(one.text, verdicts)
     if verdict is None or not verdict.remains:
         return "not checked"
     kept = [(label, part) for label, part in verdict.remains if label not in verdict.not_needed]
-    if len(kept) > 1 and all(part >= 0.5 for _, part in kept):
+    if len(kept) > 1 and all(part >= REMAINS for _, part in kept):
         return "any of its faults is enough"
     parts = [f"{number(part, 'share', digits=2)} without {label.partition('#')[0]}" for label, part in kept]
     return f"yes: of the minutes remain {', '.join(parts)}" if parts else "not checked"
