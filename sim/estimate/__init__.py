@@ -1,16 +1,19 @@
 """From arrays of trials to numbers with intervals. Knows nothing of clouds."""
 
+from sim.estimate.allocation import neyman_allocation
 from sim.estimate.base import Estimate
 from sim.estimate.means import mean_interval, rounding_of
 from sim.estimate.pairs import better_probability, paired_difference
 from sim.estimate.proportions import proportion_interval, rate_interval
 from sim.estimate.quantiles import quantile_interval
 from sim.estimate.ratios import ratio_difference, ratio_interval
+from sim.estimate.strata import stratified_difference, stratified_mean, two_phase_mean
 
 __all__ = [
     "Estimate",
     "better_probability",
     "mean_interval",
+    "neyman_allocation",
     "paired_difference",
     "proportion_interval",
     "quantile_interval",
@@ -18,4 +21,7 @@ __all__ = [
     "ratio_difference",
     "ratio_interval",
     "rounding_of",
+    "stratified_difference",
+    "stratified_mean",
+    "two_phase_mean",
 ]
