@@ -8,10 +8,13 @@ from sim.estimate.proportions import proportion_interval, rate_interval
 from sim.estimate.quantiles import quantile_interval
 from sim.estimate.ratios import ratio_difference, ratio_interval
 from sim.estimate.strata import stratified_difference, stratified_mean, two_phase_mean
+from sim.estimate.tails import tail_mean_interval
+from sim.estimate.weighted import effective_sample_size, weighted_mean, weights_problem
 
 __all__ = [
     "Estimate",
     "better_probability",
+    "effective_sample_size",
     "mean_interval",
     "neyman_allocation",
     "paired_difference",
@@ -23,5 +26,8 @@ __all__ = [
     "rounding_of",
     "stratified_difference",
     "stratified_mean",
+    "tail_mean_interval",
     "two_phase_mean",
+    "weighted_mean",
+    "weights_problem",
 ]
