@@ -18,10 +18,12 @@ from sim.estimate import (
     mean_interval,
     paired_difference,
     proportion_interval,
+    quantile_interval,
     rate_interval,
     ratio_difference,
     ratio_interval,
     rounding_of,
+    tail_mean_interval,
 )
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
@@ -136,6 +138,10 @@ def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
+    if measure.kind in ("quantile", "tail"):
+        interval = quantile_interval if measure.kind == "quantile" else tail_mean_interval
+        bounds = (0.0, max(worst_year(name, sample.scenario), float(values.max())))
+        return interval(values, measure.level, confidence=sample.confidence, bounds=bounds)
     if measure.column in COUNTS and not values.any():
         return rate_interval(0, sample.years * len(values), n=len(values), confidence=sample.confidence)
     if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
@@ -210,6 +216,8 @@ def _comparison(a: _Sample, b: _Sample) -> tuple[dict[str, Estimate], dict[str, 
 
 
 def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:
+    if measure.kind in ("quantile", "tail"):
+        return None  # pairs of trials say nothing of the difference of two quantiles
     if measure.kind == "ratio":
         return _ratio_difference(measure, a, b)
     if measure.kind == "prob" and not math.isclose(a.years, 1.0):
