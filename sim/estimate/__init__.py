@@ -3,6 +3,7 @@
 from sim.estimate.allocation import neyman_allocation
 from sim.estimate.base import Estimate
 from sim.estimate.means import mean_interval, rounding_of
+from sim.estimate.nested import Spread, parameter_spread
 from sim.estimate.pairs import better_probability, paired_difference
 from sim.estimate.proportions import proportion_interval, rate_interval
 from sim.estimate.quantiles import quantile_interval
@@ -13,11 +14,13 @@ from sim.estimate.weighted import effective_sample_size, weighted_mean, weights_
 
 __all__ = [
     "Estimate",
+    "Spread",
     "better_probability",
     "effective_sample_size",
     "mean_interval",
     "neyman_allocation",
     "paired_difference",
+    "parameter_spread",
     "proportion_interval",
     "quantile_interval",
     "rate_interval",

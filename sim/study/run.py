@@ -246,4 +246,5 @@ def _result(
         better_prob=summary.better_prob,
         warnings=warning_lines(experiment, tables, summary),
         kept=kept,
+        parameters=summary.parameters,
     )
