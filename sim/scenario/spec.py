@@ -43,26 +43,20 @@ def _as_tuples(value: Any) -> Any:
     return value
 
 
-Interval = Annotated[tuple[PositiveDuration, PositiveDuration], Field()]
-
-
 class _Estimated(Spec):
-    """A law that may be an estimate."""
-
-    interval: Interval | None = None
-    """95 % interval of the mean (or median) where that is an estimate, such as [20d, 45d]: pairs of trials draw theirs
-    from it, and results show what comes from not knowing it."""
+    """A law whose mean or median may be an estimate."""
 
     @model_validator(mode="after")
     def _inside_its_interval(self) -> Self:
-        if self.interval is None:
-            return self
+        interval = getattr(self, "interval", None)
         values = [getattr(self, name, None) for name in ("median", "mean")]
         value = next((value for value in values if value is not None), None)
-        low, high = self.interval
-        if value is not None and not low < value < high:
+        if interval is not None and value is not None and not interval[0] < value < interval[1]:
             raise ValueError("interval must be [low, high] with the law's mean (or median) between, e.g. [20d, 45d]")
         return self
+
+
+Interval = tuple[PositiveDuration, PositiveDuration]
 
 
 class ExponentialLaw(_Estimated):
@@ -70,6 +64,9 @@ class ExponentialLaw(_Estimated):
 
     mean: PositiveDuration
     """Mean of the law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
     failures: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """So many failures the mean was estimated from (time watched / failures); instead of an interval."""
 
@@ -91,6 +88,9 @@ class LognormalLaw(_Estimated):
     """95th percentile; instead of sigma."""
     sigma: Annotated[float, Field(gt=0, le=10)] | None = None
     """Standard deviation of the logarithm; instead of p95."""
+    interval: Interval | None = None
+    """95 % interval of the median (or mean) where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
     @model_validator(mode="after")
     def _one_place_one_spread(self) -> Self:
@@ -112,6 +112,9 @@ class WeibullLaw(_Estimated):
     """Mean of the law."""
     shape: Annotated[float, Field(ge=0.1, le=20)]
     """Shape; 1 is the exponential law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
 
 class GammaLaw(_Estimated):
@@ -121,6 +124,9 @@ class GammaLaw(_Estimated):
     """Mean of the law."""
     shape: Annotated[float, Field(ge=0.05, le=1000)]
     """Shape; 1 is the exponential law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
 
 class EmpiricalLaw(Spec):
