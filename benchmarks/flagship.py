@@ -101,6 +101,7 @@ def trials(scenario: Scenario, numbers: range) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure, compare and print."""
     load = os.getloadavg()[0]
     skipping, integrating, equal = design(), design(quiet="simulate"), design(imbalance=0.0)
     for scenario in (skipping, equal):

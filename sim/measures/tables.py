@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.measures import cost
+from sim.measures.attribution import parts_of, shares_of
 from sim.measures.availability import Month, by_requests, by_time, months_of, population_weights
 from sim.measures.disturbances import Disturbance, cascades_by_fault, disturbances_of
 from sim.measures.faults import Level, Occurrence, causes, joined_names, occurrences, widest_level
 from sim.measures.outages import Below, outages_of, stretches_below, time_below_s
 from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
+from sim.measures.sequences import SMALLEST_S, EventSequence, Told, rows_of_sequences, sequence_of
 from sim.scenario.schema import Scenario
 from sim.traffic.gears import Shift
 from sim.world.log import TOTALS, Kind, Record, TrialRecord
@@ -41,7 +43,7 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     "outages": KEY
     | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
     | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
-    | {"cascade_size": WHOLE, "cascade_depth": WHOLE, "cross_region": WHOLE}
+    | {"cascade_size": WHOLE, "cascade_depth": WHOLE, "cross_region": WHOLE, "sequence": TEXT}
     | dict.fromkeys(PHASES, REAL),
     "disturbances": KEY
     | {"disturbance": WHOLE, "start_s": REAL, "end_s": REAL, "censored": WHOLE, "faults": TEXT, "n_faults": WHOLE}
@@ -51,6 +53,11 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"month": WHOLE, "population": TEXT, "availability_time": REAL, "availability_requests": REAL}
     | {"met": WHOLE, "credit": REAL},
     "fault_kinds": KEY | {"fault": TEXT, "occurrences": WHOLE, "cascades": REAL},
+    "downtime_shares": KEY | {"grouping": TEXT, "name": TEXT, "downtime_s": REAL},
+    "sequences": KEY
+    | {"sequence": TEXT, "steps": WHOLE, "outages": WHOLE, "downtime_s": REAL, "lost_hours": REAL}
+    | {"example_population": TEXT, "example_start_s": REAL, "example_end_s": REAL, "example_records": WHOLE}
+    | {"example_faults": TEXT, "example_left_out": TEXT},
 }
 
 
@@ -63,6 +70,7 @@ class _Outage:
     causes: tuple[Occurrence, ...]
     level: Level
     disturbance: Disturbance | None
+    sequence: EventSequence
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     Returns
     -------
     dict
-        Tables `trials` (one row), `outages`, `disturbances`, `months` and `fault_kinds`, each column -> array.
+        Tables `trials` (one row), `outages`, `disturbances`, `months`, `fault_kinds`, `downtime_shares` and
+        `sequences`, each column -> array.
 
     Raises
     ------
@@ -110,6 +119,8 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
         "disturbances": [],
         "months": _month_rows(scenario, populations),
         "fault_kinds": _fault_rows(scenario, record, faults, disturbances),
+        "downtime_shares": _share_rows(scenario, faults, populations),
+        "sequences": _sequence_rows(scenario, populations),
     }
     tables = {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
     return tables | {"disturbances": _disturbance_table(record, disturbances)}
@@ -146,7 +157,10 @@ def _populations(
     for i, name in enumerate(record.populations):
         stretches = stretches_below(record, name)
         belows = outages_of(stretches, objective.for_)
-        outages = [_with_cause(name, below, faults, disturbances, scenario) for below in belows]
+        outages = [
+            _with_cause(below, sequence_of(record, below, name, faults, scenario), faults, disturbances, scenario)
+            for below in belows
+        ]
         months = months_of(record, i, stretches, objective)
         lost = cost.trial_lost_hours(record.totals[i], belows, scenario.populations[name])
         found.append(_Population(name, float(weights[i]), stretches, outages, months, lost))
@@ -154,8 +168,8 @@ def _populations(
 
 
 def _with_cause(
-    population: str,
     below: Below,
+    sequence: EventSequence,
     faults: Sequence[Occurrence],
     disturbances: Sequence[Disturbance],
     scenario: Scenario,
@@ -163,7 +177,8 @@ def _with_cause(
     blamed = causes(faults, below.start_s, below.end_s)
     # It may begin a moment before anything is disturbed (success falls before a pool counts as failed).
     during = (d for d in disturbances if d.start_s < below.end_s and d.end_s >= below.start_s)
-    return _Outage(population, below, tuple(blamed), widest_level(blamed, scenario), next(during, None))
+    level = widest_level(blamed, scenario)
+    return _Outage(sequence.population, below, tuple(blamed), level, next(during, None), sequence)
 
 
 def _trial_row(
@@ -268,6 +283,7 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
         "cascade_size": disturbance.size if disturbance else 0,
         "cascade_depth": disturbance.depth if disturbance else 0,
         "cross_region": disturbance.cross_region if disturbance else False,
+        "sequence": outage.sequence.text,
         **asdict(phases_of(below, steps)),
     }
 
@@ -345,3 +361,32 @@ def _fault_rows(
     for name in shares:
         counts.setdefault(name, 0)
     return [{"fault": name, "occurrences": n, "cascades": shares.get(name, 0.0)} for name, n in counts.items()]
+
+
+def _share_rows(scenario: Scenario, faults: Sequence[Occurrence], populations: Sequence[_Population]) -> list[Row]:
+    """Return the trial's downtime by fault, element, level and kind of cause; weighted over populations."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for population in populations:
+        outages = [(outage.below, outage.causes) for outage in population.outages]
+        shares = shares_of(parts_of(population.stretches, outages, faults), scenario)
+        for key, down_s in shares.items():
+            found.setdefault(key, []).append(population.weight * down_s)
+    return [{"grouping": key[0], "name": key[1], "downtime_s": math.fsum(parts)} for key, parts in found.items()]
+
+
+def _sequence_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
+    """Return one row per different sequence of events; together their downtime is that of the trial."""
+    told = []
+    for population in populations:
+        within_s = []
+        for outage in population.outages:
+            below = outage.below
+            down_s = time_below_s(population.stretches, below.start_s, below.end_s)
+            within_s.append(down_s)
+            spec = scenario.populations[population.name]
+            hours = cost.lost_hours(below.lost_usable, spec) + cost.refocus_hours(below, spec)
+            told.append(Told(outage.sequence, below, population.weight * down_s, hours))
+        dips_s = time_below_s(population.stretches) - math.fsum(within_s)
+        if dips_s > SMALLEST_S:
+            told.append(Told.dips(population.name, population.stretches[0], population.weight * dips_s))
+    return rows_of_sequences(told)

@@ -54,7 +54,8 @@ class Faults:
         self.tape = Tape(context, effects.fleet, self.active, self._struck)
         for name, fault in context.scenario.faults.items():
             self._laws[name] = (_law(fault.every), _law(fault.repair.law))
-            elements = elements_of(fault.target, context.scenario, effects.fleet.topology)
+            named = elements_of(fault.target, context.scenario, effects.fleet.topology)
+            elements = [element for element in named if not fault.only or element.name in fault.only]
             for element in elements:
                 if fault.at:
                     self._schedule(name, fault, element, together=len(elements) > 1)
@@ -152,10 +153,12 @@ class Faults:
         return first
 
     def _strike(self, name: str, element: Element, why: str = "", *, together: str = "") -> Occurrence | None:
-        """Begin an occurrence; None if there is nothing there to hit (a pod that is down already)."""
+        """Begin an occurrence; None if there is nothing there to hit (a pod that is down already), or it is spared."""
         if not self._effects.can_hit(element):
             return None
         index = self.tape.count(name, element)
+        if {element.name, f"{index}@{element.name}"}.intersection(self._context.scenario.faults[name].spare):
+            return None
         occurrence = Occurrence(
             name=f"{name}#{index}@{element.name}",
             number=index,

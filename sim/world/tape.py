@@ -204,5 +204,6 @@ def passes_over(fault: Fault, element: Element) -> bool:
         and not element.is_several
         and fault.repair.restart
         and fault.common_cause is None
+        and not fault.spare
         and effect == {"down": True}
     )
