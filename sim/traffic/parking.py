@@ -305,10 +305,10 @@ class Parking:
             return np.inf
         levels = np.where((pods[:, POD_READY] != 0.0) & self._hazardous, pods[:, POD_OOM_LEVEL], np.inf)
         reached = levels - self._hazard + self._hazard_from
-        at_end = course.states[-1, layout.hazard : layout.hold]
+        at_end = course.moving[-1, layout.hazard : layout.hold]
         due_s = np.inf
         for pod in np.flatnonzero(reached <= at_end):
-            k = int(np.searchsorted(course.states[:, layout.hazard + pod], reached[pod])) - 1
+            k = int(np.searchsorted(course.moving[:, layout.hazard + pod], reached[pod])) - 1
             due_s = min(due_s, float(course.knot_s[max(k, 0)]))
         return due_s
 
