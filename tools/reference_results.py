@@ -172,6 +172,27 @@ def render_random_scenarios(found: dict[str, Any]) -> str:
     return "\n".join([text, *(f"- number {row['number']}: {row['found']}" for row in found["found"])])
 
 
+def render_flagship(measured: dict[str, Any]) -> str:
+    """Year-trials per second, and where the time goes, as a table."""
+    about = measured["measured_with"]
+    lines = [
+        "Two regions x three services x eight pods, 71 elements, mean rates (`benchmarks/flagship.py`). "
+        f"Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, NumPy {about['numpy']}, "
+        f"SimPy {about['simpy']}, {about['machine']}; load of the machine at the start {about['load_at_start']}.",
+        "",
+        "| way | CPU ms per year-trial | year-trials per second and core | kernel | control plane | measures | set-up "
+        "| steps | windows | hours integrated |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in measured["rows"].items():
+        times = [f"{row[part]:.3g}" for part in ("kernel_ms", "control_ms", "measure_ms", "build_ms")]
+        rest = [f"{row['steps']:,.0f}", f"{row['windows']:.0f}", f"{row['hours_integrated']:,.0f}"]
+        lines.append("| " + " | ".join([name, f"{row['ms']:.3g}", f"{1e3 / row['ms']:.3g}", *times, *rest]) + " |")
+    naive_ms = measured["naive_ms"]
+    lines.append(f"| naive SimPy and NumPy | {naive_ms:.3g} | {1e3 / naive_ms:.3g} | | | | | | | |")
+    return "\n".join(lines)
+
+
 def minutes(change: dict[str, Any]) -> str:
     """Hours per year as minutes per year with their interval."""
     if abs(60.0 * change["mean"]) < 1e-3:
@@ -240,6 +261,7 @@ RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "sweden-central-day": ("reference/day", render_day),
     "single-vs-multi-region": ("reference/comparison", render_comparison),
     "kernel-speed": ("benchmarks/kernel_speed", render_kernel_speed),
+    "flagship": ("benchmarks/flagship", render_flagship),
     "sensitivity-effects": ("reference/sensitivity", render_sensitivity_effects),
     "sensitivity-elements": ("reference/sensitivity", render_sensitivity_elements),
     "sensitivity-sequences": ("reference/sensitivity", render_sensitivity_sequences),

@@ -52,8 +52,8 @@ def _enough(course: "Course", pod: int) -> float:
     """Fewest requests that must fit into a pod so that no hazard of a kill is left at its fullest hour."""
     room = float(places(course.net)[pod])
     scratch = Scratch(course)
-    k = int(np.argmax(course.states[:, pod]))
-    scratch.begin(float(course.knot_s[k]), course.states[k])
+    k = int(np.argmax(course.moving[:, pod]))
+    scratch.begin(float(course.knot_s[k]), course.state(k))
     scratch.run(float(course.knot_s[k]) + 1e-3)
     net, inside = scratch.net, float(scratch.state[pod])
     variance = float(scratch.state[course.blueprint.layout.variance + pod])
@@ -97,8 +97,10 @@ class Course:
         Integration tolerance in units of 2e-3.
     knot_s : array
         (n,) times, s; the first 0, the last one the horizon.
-    states : array
-        (n, size) state at the knots.
+    moving : array
+        (n, layout.totals) state at the knots but for the totals, in single precision: a year of knots is megabytes.
+    totals : array
+        (n, n_groups x N_TOTALS) totals at the knots.
     traces : array
         (n, n_columns) rows of `kernel.write_trace`.
     is_open : array
@@ -112,12 +114,17 @@ class Course:
     blueprint: Blueprint
     tolerance: float
     knot_s: Floats
-    states: Floats
+    moving: NDArray[np.float32]
+    totals: Floats
     traces: Floats
     is_open: NDArray[np.bool_]
     net: Network
     guards: Floats
     _exceeds: dict[int, Floats] = field(default_factory=dict)
+
+    def state(self, knot: int) -> Floats:
+        """(size,) state at a knot."""
+        return np.concatenate([self.moving[knot].astype(np.float64), self.totals[knot]])
 
     @cached_property
     def endurance(self) -> "Endurance":
@@ -130,7 +137,7 @@ class Course:
     def has_hazard(self) -> bool:
         """Whether any pod may be OOM-killed although nothing goes wrong."""
         layout = self.blueprint.layout
-        return bool(self.states[-1, layout.hazard : layout.hold].max(initial=0.0) > 0.0)
+        return bool(self.moving[-1, layout.hazard : layout.hold].max(initial=0.0) > 0.0)
 
     @cached_property
     def enough(self) -> Floats:
@@ -193,7 +200,7 @@ class Course:
         k = self.knot(at_s)
         part = (at_s - self.knot_s[k]) / (self.knot_s[k + 1] - self.knot_s[k])
         layout = self.blueprint.layout
-        before, after = (self.states[j, layout.hazard : layout.hold] for j in (k, k + 1))
+        before, after = (self.moving[j, layout.hazard : layout.hold].astype(np.float64) for j in (k, k + 1))
         return np.asarray(before + min(max(part, 0.0), 1.0) * (after - before))
 
 
@@ -280,7 +287,7 @@ class Scratch:
         """
         course = self.course
         k = course.knot(max(now_s - warm_s, 0.0) if missing or changes else now_s)
-        self.begin(float(course.knot_s[k]), course.states[k], missing)
+        self.begin(float(course.knot_s[k]), course.state(k), missing)
         for change in changes:
             self.run(change.at_s)
             self.change(change)

@@ -249,7 +249,7 @@ class Parking:
         self._settle(now_s)
         if self._passed:
             at_s, killed = zip(*self._passed, strict=True)
-            self._offset += self._endurance.kill_totals(np.array(killed), np.array(at_s))
+            self._offset += self._endurance.kill_totals(killed, at_s)
             self._passed.clear()
         self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
         return self._scratch
@@ -305,10 +305,10 @@ class Parking:
             return np.inf
         levels = np.where((pods[:, POD_READY] != 0.0) & self._hazardous, pods[:, POD_OOM_LEVEL], np.inf)
         reached = levels - self._hazard + self._hazard_from
-        at_end = course.states[-1, layout.hazard : layout.hold]
+        at_end = course.moving[-1, layout.hazard : layout.hold]
         due_s = np.inf
         for pod in np.flatnonzero(reached <= at_end):
-            k = int(np.searchsorted(course.states[:, layout.hazard + pod], reached[pod])) - 1
+            k = int(np.searchsorted(course.moving[:, layout.hazard + pod], reached[pod])) - 1
             due_s = min(due_s, float(course.knot_s[max(k, 0)]))
         return due_s
 

@@ -26,7 +26,7 @@ SHORTEST_S: Final = 14.0 * 86400.0
 """On shorter horizons the course costs as much as it saves."""
 _KNOT_S: Final = 3600.0
 _MOST_KNOTS: Final = 20_000
-_MOST_COURSES: Final = 16
+_MOST_COURSES: Final = 8
 _MOST_SCENARIOS: Final = 64
 _courses: OrderedDict[int, tuple[Scenario, Courses | None]] = OrderedDict()
 
@@ -76,20 +76,21 @@ def _course(scenario: Scenario, more: tuple[int, ...]) -> Course:
     pods[:, POD_ROOM_LOSS] = 0.0
     knot_s = _knots(scenario.horizon)
     n = len(knot_s) - 1
-    states, is_open = np.zeros((n + 1, blueprint.layout.size)), np.zeros(n, dtype=bool)
+    at, is_open = blueprint.layout.totals, np.zeros(n, dtype=bool)
+    moving, totals = np.zeros((n + 1, at), dtype=np.float32), np.zeros((n + 1, blueprint.layout.size - at))
     traces = np.zeros((n + 1, 1 + 3 * len(traffic.names.populations) + 5 * len(traffic.names.pools)))
-    states[0] = traffic.state
+    moving[0], totals[0] = traffic.state[:at], traffic.state[at:]
     net, guards = traffic.net, traffic.guards
     for k, end_s in enumerate(knot_s[1:].tolist()):
         before = traffic.n_crossings, _n_events(trial)
         trial.play_to(end_s)
-        states[k + 1] = traffic.state
+        moving[k + 1], totals[k + 1] = traffic.state[:at], traffic.state[at:]
         kernel.write_trace(end_s, traffic.state, traces[k + 1 : k + 2], np.zeros(N_CLOCK), traffic.net)
         if k == 0:  # guards of what is always below its level have flipped by now
             net, guards = copied(traffic.net), traffic.guards.copy()
         is_open[k] = before != (traffic.n_crossings, _n_events(trial)) or not _is_nominal(traffic, net, guards)
     net.pods[:, POD_ROOM_LOSS] = leaks
-    return Course(blueprint, scenario.model.tolerance, knot_s, states, traces, is_open, net, guards)
+    return Course(blueprint, scenario.model.tolerance, knot_s, moving, totals, traces, is_open, net, guards)
 
 
 def _knots(horizon_s: float) -> Floats:

@@ -1,0 +1,64 @@
+"""How this layer compiles: Numba with a cache that cannot be stale, and the generator as compiled functions.
+
+Numba keys its cache by the one file that holds a function; a change in a function called from another file would go
+unnoticed. So the cache folder is named by a hash of all sources that are compiled together.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numba
+import numpy as np
+
+from sim.randomness import philox as generator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cache_folder() -> Path:
+    checks = f"reliability, bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
+    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(generator.__file__)):
+        digest.update(path.read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A folder of our own that nobody else can write: cached code is code.
+        return Path(tempfile.mkdtemp(prefix="regionfall-"))
+    return folder
+
+
+_FOLDER: Final = str(_cache_folder())
+
+
+def compiled(function: F) -> F:
+    """Compile a function when it is first called, with the cache."""
+    # Another layer keeps its cache elsewhere; the folder counts at the moment of decoration only.
+    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
+    try:
+        decorated: F = numba.njit(function, cache=True, error_model="numpy", _nrt=False)
+    finally:
+        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    return decorated
+
+
+philox = compiled(generator.philox)
+to_unit = compiled(generator.to_unit)
+LOW: Final = np.uint64(0xFFFFFFFF)
+HALF: Final = np.uint64(32)
+
+
+@compiled
+def uniform_pair(key: Any, trial: Any, index: int) -> tuple[float, float]:
+    """Return the two numbers of `sim.randomness.uniforms` for one key (uint64), trial (uint64) and index."""
+    place = np.uint64(index)
+    words = philox((place & LOW, place >> HALF, trial & LOW, trial >> HALF), key & LOW, key >> HALF)
+    return to_unit(words[0], words[1]), to_unit(words[2], words[3])
