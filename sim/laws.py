@@ -387,7 +387,55 @@ def law_of(spec: LawSpec) -> Law:
     assert spec.empirical is not None, "LawSpec guarantees exactly one key"
     if spec.empirical.values_s is None:
         raise ValueError(f"the empirical law of {spec.empirical.file} was not filled from its file")
+    if spec.empirical.fitted is not None:
+        return fitted(spec.empirical.fitted, spec.empirical.values_s)
     return Empirical(spec.empirical.values_s)
+
+
+def fitted(kind: str, values_s: tuple[float, ...]) -> Exponential | Lognormal | Weibull:
+    """Return the law of a kind that makes durations most likely.
+
+    Parameters
+    ----------
+    kind : str
+        `exponential`, `lognormal` (its variance with n - 1) or `weibull`.
+    values_s : tuple of float
+        Durations, seconds, positive, at least two, not all equal.
+
+    Raises
+    ------
+    ValueError
+        If the durations cannot be fitted or the kind is unknown.
+    """
+    logs = [math.log(value) for value in values_s if value > 0]
+    n = len(logs)
+    if n < len(values_s) or n < 2 or max(logs) - min(logs) < 1e-9:
+        raise ValueError("a law is fitted to at least two positive durations that differ")
+    if kind == "exponential":
+        return Exponential(math.fsum(values_s) / n)
+    centre = math.fsum(logs) / n
+    if kind == "lognormal":
+        return Lognormal(math.exp(centre), math.sqrt(math.fsum((x - centre) ** 2 for x in logs) / (n - 1)))
+    if kind != "weibull":
+        raise ValueError(f"got {kind}, expected exponential, lognormal or weibull")
+    return _weibull_fit(logs, centre)
+
+
+def _weibull_fit(logs: list[float], centre: float) -> Weibull:
+    """Maximum likelihood: the shape k solves sum x^k ln x / sum x^k - 1 / k = mean ln x, which grows with k."""
+    top = max(logs)
+
+    def excess(shape: float) -> float:
+        weights = [math.exp(shape * (x - top)) for x in logs]
+        return math.fsum(w * x for w, x in zip(weights, logs, strict=True)) / math.fsum(weights) - 1 / shape - centre
+
+    low, high = 0.01, 1000.0
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    shape = math.sqrt(low * high)
+    scale = math.exp(top) * (math.fsum(math.exp(shape * (x - top)) for x in logs) / len(logs)) ** (1 / shape)
+    return Weibull(scale * math.gamma(1.0 + 1.0 / shape), shape)
 
 
 def _lognormal_of(spec: LawSpec) -> Lognormal:

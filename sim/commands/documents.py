@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import Issue
 
 if TYPE_CHECKING:  # `validate` needs none of the engine behind these
-    from sim.estimate import Estimate
+    from sim.estimate import Estimate, Spread
     from sim.study.replay import Replay
     from sim.study.result import RunResult
     from sim.study.timeline import TimelineEvent
@@ -47,11 +47,28 @@ def result_document(result: "RunResult") -> dict[str, Any]:
             for name, mine in estimates.items()
         }
 
-    return {
+    document = {
         "architectures": nested(result.estimates),
         "differences": nested(result.differences),
         "warnings": list(result.warnings),
         "run": str(result.folder) if result.folder is not None else None,
+    }
+    if result.parameters:  # only where laws are estimates
+        document["parameters"] = {
+            name: {measure: spread_document(spread) for measure, spread in mine.items()}
+            for name, mine in result.parameters.items()
+        }
+    return document
+
+
+def spread_document(spread: "Spread") -> dict[str, Any]:
+    """What a mean owes to parameters that are estimates: its standard deviation, range, share of variance, draws."""
+    return {
+        "sd": number(spread.sd),
+        "low": number(spread.low),
+        "high": number(spread.high),
+        "share": number(spread.share),
+        "n": int(spread.n),
     }
 
 

@@ -55,6 +55,7 @@ def print_result(result: RunResult) -> None:
         ],
     )
     _print_differences(console, result)
+    _print_parameters(console, result)
     for line in result.warnings:
         console.print(f"- {line}", soft_wrap=True)
     if result.folder is not None:
@@ -97,6 +98,27 @@ def _print_differences(console: "Console", result: RunResult) -> None:
         rows.append(cells)
     console.print()
     print_table(console, "Paired differences on the same random histories", ["pair", *map(_title, measures)], rows)
+
+
+def _print_parameters(console: "Console", result: RunResult) -> None:
+    """What comes from laws that are estimates, apart from the sampling error above."""
+    measures = [m for m in COLUMNS if any(m in mine for mine in result.parameters.values())]
+    if not measures:
+        return
+    rows = []
+    for name, mine in result.parameters.items():
+        cells = [name]
+        for measure in measures:
+            spread = mine.get(measure)
+            text = "-"
+            if spread is not None:
+                middle = min(max(result.estimates[name][measure].mean, spread.low), spread.high)
+                ends = Estimate(middle, spread.low, spread.high, 0.95, spread.n)
+                text = f"{interval_text(measure, ends, currency_of(result))}\n{spread.share:.0%} of the variance"
+            cells.append(text)
+        rows.append(cells)
+    console.print()
+    print_table(console, "If uncertain laws were other than stated", ["architecture", *map(_title, measures)], rows)
 
 
 def _title(measure: str) -> str:

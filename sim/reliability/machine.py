@@ -244,7 +244,9 @@ class Machine:
 
     def _program(self, what: Expression) -> int:
         if deepest(what.program) > DEEPEST:
-            raise ValueError(f"an expression holds more than {DEEPEST} values at a time: split it by a variable or gate")
+            raise ValueError(
+                f"an expression holds more than {DEEPEST} values at a time: split it by a variable or gate"
+            )
         self.programs.append(what.program)
         return len(self.programs) - 1
 

@@ -45,6 +45,10 @@ MEASURES: Final[dict[str, Measure]] = {
         "no lost request seen",
     ),
     "downtime_h_per_year": Measure("Downtime", "hours per year below the threshold", "hours"),
+    "downtime_h_p95": Measure("Downtime of a bad year", "hours that one year in twenty exceeds", "hours"),
+    "downtime_h_cvar95": Measure(
+        "Downtime of the worst years", "mean hours of the worst year in twenty (CVaR 95 %)", "hours"
+    ),
     "outages_per_year": Measure(
         "Outages", "outages of at least {least} per year, those open at the end included", "count"
     ),
@@ -83,6 +87,10 @@ MEASURES: Final[dict[str, Measure]] = {
         "Infrastructure", "nodes, pods, standby and provider fees per year", "money"
     ),
     "total_cost_per_year": Measure("Total cost", "lost work + SLA credits + infrastructure per year", "money"),
+    "total_cost_p95": Measure("Total cost of a bad year", "total cost that one year in twenty exceeds", "money"),
+    "total_cost_cvar95": Measure(
+        "Total cost of the worst years", "mean total cost of the worst year in twenty (CVaR 95 %)", "money"
+    ),
 }
 
 

@@ -43,14 +43,41 @@ def _as_tuples(value: Any) -> Any:
     return value
 
 
-class ExponentialLaw(Spec):
+class _Estimated(Spec):
+    """A law whose mean or median may be an estimate."""
+
+    @model_validator(mode="after")
+    def _inside_its_interval(self) -> Self:
+        interval = getattr(self, "interval", None)
+        values = [getattr(self, name, None) for name in ("median", "mean")]
+        value = next((value for value in values if value is not None), None)
+        if interval is not None and value is not None and not interval[0] < value < interval[1]:
+            raise ValueError("interval must be [low, high] with the law's mean (or median) between, e.g. [20d, 45d]")
+        return self
+
+
+Interval = tuple[PositiveDuration, PositiveDuration]
+
+
+class ExponentialLaw(_Estimated):
     """Exponential law: constant hazard 1 / mean."""
 
     mean: PositiveDuration
     """Mean of the law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
+    failures: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """So many failures the mean was estimated from (time watched / failures); instead of an interval."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.failures is not None and self.interval is not None:
+            raise ValueError("give failures or an interval of the mean, not both: either says how well it is known")
+        return self
 
 
-class LognormalLaw(Spec):
+class LognormalLaw(_Estimated):
     """Lognormal law by its median and one more statistic."""
 
     median: PositiveDuration | None = None
@@ -61,6 +88,9 @@ class LognormalLaw(Spec):
     """95th percentile; instead of sigma."""
     sigma: Annotated[float, Field(gt=0, le=10)] | None = None
     """Standard deviation of the logarithm; instead of p95."""
+    interval: Interval | None = None
+    """95 % interval of the median (or mean) where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
     @model_validator(mode="after")
     def _one_place_one_spread(self) -> Self:
@@ -75,22 +105,28 @@ class LognormalLaw(Spec):
         return self
 
 
-class WeibullLaw(Spec):
+class WeibullLaw(_Estimated):
     """Weibull law by its mean and shape (shape < 1: decreasing hazard)."""
 
     mean: PositiveDuration
     """Mean of the law."""
     shape: Annotated[float, Field(ge=0.1, le=20)]
     """Shape; 1 is the exponential law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
 
-class GammaLaw(Spec):
+class GammaLaw(_Estimated):
     """Gamma law by its mean and shape (shape 2 is the 2-stage Erlang law)."""
 
     mean: PositiveDuration
     """Mean of the law."""
     shape: Annotated[float, Field(ge=0.05, le=1000)]
     """Shape; 1 is the exponential law."""
+    interval: Interval | None = None
+    """95 % interval of the mean where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
+    what comes from that."""
 
 
 class EmpiricalLaw(Spec):
@@ -102,6 +138,9 @@ class EmpiricalLaw(Spec):
     """Name of the column. Default: the only one."""
     unit: Literal["s", "m", "h", "d"] | None = None
     """Unit of the numbers in that column. Default: by the column's name, which ends in _s, _min, _h or _d."""
+    fitted: Literal["exponential", "lognormal", "weibull"] | None = None
+    """Draw from the law of this kind that fits them best, instead of the durations themselves. Pairs of trials draw its
+    parameters from those that so many durations allow, and results show what comes from that."""
     values_s: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """Filled when the file is loaded: the sorted durations in seconds."""
 

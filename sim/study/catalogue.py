@@ -14,7 +14,7 @@ HOUR_S: Final = 3600.0
 FAULT_CASCADES: Final = "fault_cascades"
 """Cascades of a trial that some fault began: the column `cascades` of `fault_kinds`, added up by trial. A cascade that
 mere load began is one of the year, but none per fault."""
-Kind = Literal["mean", "ratio", "prob"]
+Kind = Literal["mean", "ratio", "prob", "quantile", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Measure:
     """How one measure is made from the table `trials`."""
 
     kind: Kind
-    """`mean` of a column over trials, `ratio` of the totals of two columns, `prob` of a 0/1 column in a year."""
+    """`mean` of a column over trials, `ratio` of the totals of two columns, `prob` of a 0/1 column in a year,
+    `quantile` of trials, mean of the `tail` beyond it."""
     column: str
     per: str = ""
     """`ratio`: the column below the line."""
@@ -35,6 +36,8 @@ class Measure:
     """Lies in [0, 1]."""
     ratio_max: float | None = None
     """`ratio`: the most that one trial can add above the line, where that is known; see `ratio_interval`."""
+    level: float = 0.0
+    """`quantile`, `tail`: share of trials below."""
     compared: bool = True
     """Has a value in every trial, so that one can ask in how many trials A is better than B."""
 
@@ -43,6 +46,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "availability_time": Measure("mean", "availability_time", higher_is_better=True, is_share=True),
     "availability_requests": Measure("mean", "availability_requests", higher_is_better=True, is_share=True),
     "downtime_h_per_year": Measure("mean", "downtime_s", scale=1 / HOUR_S, annual=True),
+    "downtime_h_p95": Measure("quantile", "downtime_s", scale=1 / HOUR_S, level=0.95, compared=False),
+    "downtime_h_cvar95": Measure("tail", "downtime_s", scale=1 / HOUR_S, level=0.95, compared=False),
     "outages_per_year": Measure("mean", "outages", annual=True),
     "faults_per_year": Measure("mean", "faults", annual=True),
     "oom_kills_per_year": Measure("mean", "oom_kills", annual=True),
@@ -55,6 +60,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "sla_credit_per_year": Measure("mean", "sla_credit", annual=True),
     "infrastructure_cost_per_year": Measure("mean", "infrastructure_cost", annual=True),
     "total_cost_per_year": Measure("mean", "total_cost", annual=True),
+    "total_cost_p95": Measure("quantile", "total_cost", level=0.95, compared=False),
+    "total_cost_cvar95": Measure("tail", "total_cost", level=0.95, compared=False),
     "slo_met_month_prob": Measure("ratio", "months_met", per="months", higher_is_better=True, is_share=True),
     "rto_met_prob": Measure(
         "ratio", "rto_met", per="rto_checked", higher_is_better=True, is_share=True, compared=False
@@ -113,12 +120,26 @@ def has_any_cost(scenario: Scenario) -> bool:
     return has_productivity_cost(scenario) or has_infrastructure_cost(scenario) or has_sla(scenario)
 
 
+def has_yearly_trials(scenario: Scenario) -> bool:
+    """Whether a trial is a year, so that quantiles of trials are quantiles of years."""
+    return abs(scenario.horizon / YEAR_S - 1.0) < 0.01
+
+
+def has_yearly_cost(scenario: Scenario) -> bool:
+    """Whether a trial is a year that costs something."""
+    return has_yearly_trials(scenario) and has_any_cost(scenario)
+
+
 _NEEDS: Final[dict[str, Callable[[Scenario], bool]]] = {
     "cross_region_cascade_year_prob": has_two_regions,
     "productivity_cost_per_year": has_productivity_cost,
     "sla_credit_per_year": has_sla,
     "infrastructure_cost_per_year": has_infrastructure_cost,
     "total_cost_per_year": has_any_cost,
+    "downtime_h_p95": has_yearly_trials,
+    "downtime_h_cvar95": has_yearly_trials,
+    "total_cost_p95": has_yearly_cost,
+    "total_cost_cvar95": has_yearly_cost,
     "rto_met_prob": has_rto,
 }
 
@@ -141,6 +162,8 @@ def worst_year(name: str, scenario: Scenario) -> float:
         return 1.0
     worst = {
         "downtime_h_per_year": _worst_downtime_h,
+        "downtime_h_p95": _worst_downtime_h,
+        "downtime_h_cvar95": _worst_downtime_h,
         "lost_hours_per_year": _worst_lost_hours,
         "productivity_cost_per_year": _worst_productivity_cost,
         "sla_credit_per_year": _worst_sla_credit,

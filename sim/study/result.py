@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import RunError
-from sim.estimate import Estimate
+from sim.estimate import Estimate, Spread
 from sim.scenario.document import Experiment
 from sim.study.tables import Tables
 from sim.world.log import TrialRecord
@@ -39,6 +39,8 @@ class RunResult:
     """The three lines that explain most collapses first."""
     kept: dict[str, TrialRecord] = field(default_factory=dict)
     """The trial with most downtime of each architecture, with its trace."""
+    parameters: dict[str, dict[str, Spread]] = field(default_factory=dict)
+    """By architecture and measure: what comes from laws that are estimates themselves; empty if none is."""
 
     def frame(self, table: str) -> "duckdb.DuckDBPyRelation":
         """A table as a DuckDB relation, which converts itself: `.df()`, `.pl()`, `.arrow()`.

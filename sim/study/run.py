@@ -23,7 +23,7 @@ from sim.study.meta import new_meta, now_text
 from sim.study.options import ProgressCallback, RunOptions
 from sim.study.result import InterruptedRunError, RunResult
 from sim.study.schedule import Schedule
-from sim.study.stopping import most_trials, unmet
+from sim.study.stopping import most_trials, unmet, unmet_text
 from sim.study.summary import summarise
 from sim.study.tables import Tables, table_hash
 from sim.study.warning_lines import warning_lines
@@ -76,7 +76,7 @@ def run_experiment(
         run = _Run(experiment, options, meta, store, progress)
         with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
             tables = run.simulate_enough(dispatcher)
-            kept = run.keep_worst(dispatcher, tables)
+            kept = run.keep_worst(dispatcher, tables) if options.keep else {}
             meta["table_hash"] = table_hash(tables)
     return _result(options.out, experiment, meta, tables, kept)
 
@@ -183,8 +183,7 @@ class _Run:
             if not wide or trials >= most_trials(scenarios):
                 return tables
             self.meta["trials_asked"] = min(2 * trials, most_trials(scenarios))
-            name, field, reached, wanted = max(wide, key=lambda row: row[2] / row[3])
-            self._report(f"{field} of {name} is known to {reached:.0%}, wanted {wanted:.0%}")
+            self._report(unmet_text(max(wide, key=lambda row: row[2] / row[3])))
 
     def simulate(self, dispatcher: Dispatcher) -> None:
         """Run every trial that is not stored yet."""
@@ -247,4 +246,5 @@ def _result(
         better_prob=summary.better_prob,
         warnings=warning_lines(experiment, tables, summary),
         kept=kept,
+        parameters=summary.parameters,
     )

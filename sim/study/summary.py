@@ -14,17 +14,22 @@ from numpy.typing import NDArray
 
 from sim.estimate import (
     Estimate,
+    Spread,
     better_probability,
     mean_interval,
     paired_difference,
+    parameter_spread,
     proportion_interval,
+    quantile_interval,
     rate_interval,
     ratio_difference,
     ratio_interval,
     rounding_of,
+    tail_mean_interval,
 )
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
+from sim.study.parameters import INNER, uncertain_laws
 from sim.study.tables import Table, Tables, rows_of
 
 Floats = NDArray[np.float64]
@@ -41,6 +46,8 @@ class Summary:
     estimates: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     better_prob: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    parameters: dict[str, dict[str, Spread]] = field(default_factory=dict)
+    """What comes from laws that are estimates, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,25 @@ class _Sample:
     scenario: Scenario
     rows: Table
     confidence: float
+
+    @property
+    def by_draw(self) -> "_Sample":
+        """Means over the trials that share a draw of uncertain laws: what is independent of each other."""
+        if not uncertain_laws(self.scenario):
+            return self
+        _, place = np.unique(self.rows["trial"] // INNER, return_inverse=True)
+        counts = np.bincount(place)
+        numbers = {name: values for name, values in self.rows.items() if values.dtype.kind in "biuf"}
+        means = {name: np.bincount(place, values.astype(np.float64)) / counts for name, values in numbers.items()}
+        return _Sample(self.scenario, means, self.confidence)
+
+    @property
+    def one_per_draw(self) -> "_Sample":
+        """The first trial of each draw of uncertain laws."""
+        if not uncertain_laws(self.scenario):
+            return self
+        _, first = np.unique(self.rows["trial"] // INNER, return_index=True)
+        return _Sample(self.scenario, {name: values[first] for name, values in self.rows.items()}, self.confidence)
 
     @property
     def years(self) -> float:
@@ -87,6 +113,8 @@ def summarise(tables: Tables, scenarios: Mapping[str, Scenario], confidence: flo
     }
     samples = {name: sample for name, sample in samples.items() if len(sample.rows["trial"])}
     summary = Summary({name: _estimates(sample) for name, sample in samples.items()})
+    spreads = {name: _spreads(sample) for name, sample in samples.items()}
+    summary.parameters.update({name: mine for name, mine in spreads.items() if mine})
     for a, b in _pairs(list(samples)):
         one, other = _paired(samples[a], samples[b])
         if len(one.rows["trial"]):
@@ -123,8 +151,30 @@ def _paired(a: _Sample, b: _Sample) -> tuple[_Sample, _Sample]:
 
 
 def _estimates(sample: _Sample) -> dict[str, Estimate]:
-    found = {name: _estimate(name, measure, sample) for name, measure in measures_of(sample.scenario).items()}
+    by_draw, alone = sample.by_draw, sample.one_per_draw
+    found = {
+        name: _estimate(name, measure, alone if measure.kind in ("quantile", "tail") else by_draw)
+        for name, measure in measures_of(sample.scenario).items()
+    }
     return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def _spreads(sample: _Sample) -> dict[str, Spread]:
+    """What each mean owes to laws that are estimates."""
+    if not uncertain_laws(sample.scenario):
+        return {}
+    draws, place, counts = np.unique(sample.rows["trial"] // INNER, return_inverse=True, return_counts=True)
+    complete = np.flatnonzero(counts[place] == INNER)
+    if len(draws) < 2 or len(complete) < 2 * INNER:
+        return {}
+    found = {}
+    for name, measure in measures_of(sample.scenario).items():
+        if measure.kind == "mean":
+            values = sample.values(measure)[complete].reshape(-1, INNER)
+            values = values[np.isfinite(values).all(axis=1)]
+            if len(values) >= 2:
+                found[name] = parameter_spread(values, confidence=sample.confidence)
+    return found
 
 
 def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
@@ -136,6 +186,10 @@ def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
+    if measure.kind in ("quantile", "tail"):
+        interval = quantile_interval if measure.kind == "quantile" else tail_mean_interval
+        bounds = (0.0, max(worst_year(name, sample.scenario), float(values.max())))
+        return interval(values, measure.level, confidence=sample.confidence, bounds=bounds)
     if measure.column in COUNTS and not values.any():
         return rate_interval(0, sample.years * len(values), n=len(values), confidence=sample.confidence)
     if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
@@ -201,7 +255,7 @@ def _comparison(a: _Sample, b: _Sample) -> tuple[dict[str, Estimate], dict[str, 
     for name, measure in measures_of(a.scenario).items():
         if name not in of_b:
             continue
-        difference = _difference(name, measure, a, b)
+        difference = _difference(name, measure, a.by_draw, b.by_draw)
         if difference is not None:
             differences[name] = difference
         if measure.compared:
@@ -214,6 +268,8 @@ def _comparison(a: _Sample, b: _Sample) -> tuple[dict[str, Estimate], dict[str, 
 
 
 def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:
+    if measure.kind in ("quantile", "tail"):
+        return None  # pairs of trials say nothing of the difference of two quantiles
     if measure.kind == "ratio":
         return _ratio_difference(measure, a, b)
     if measure.kind == "prob" and not math.isclose(a.years, 1.0):

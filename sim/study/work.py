@@ -38,8 +38,10 @@ def engine_trial(
 
         return recorded_trial(scenario, architecture, trial)
     from sim.measures import measure_trial
+    from sim.study.parameters import with_drawn_parameters
     from sim.world import run_trial
 
+    scenario = with_drawn_parameters(scenario, trial)
     record = run_trial(scenario, architecture, trial, keep=keep)
     return record, measure_trial(record, scenario)
 

@@ -63,11 +63,21 @@ def test_mean_keeps_its_coverage_when_hardly_anything_is_seen() -> None:
     assert width < 100  # a tenth of what is possible at all
 
 
-def test_log_sd_1_8_is_beyond_the_promise_and_known_to_be() -> None:
-    """With amounts this heavy (mean five times the median) 20 trials do not tell; the loss stays below 10 points."""
-    truth = math.exp(1.8**2 / 2)
-    held, _ = coverage(lambda rng: mean_interval(zero_inflated(rng, 20, 1.0, 1.8), bounds=(0.0, 1e4)), truth)
-    assert held >= NOMINAL - 0.10
+@pytest.mark.parametrize(("n", "prob"), [(20, 1.0), (100, 0.2), (300, 0.2)])
+def test_log_sd_1_8_is_beyond_the_promise_and_loses_little(n: int, prob: float) -> None:
+    """With amounts this heavy (mean five times the median) samples hide their tail; the loss stays below 4 points."""
+    truth = prob * math.exp(1.8**2 / 2)
+    held, width = coverage(lambda rng: mean_interval(zero_inflated(rng, n, prob, 1.8), bounds=(0.0, 1e5)), truth)
+    assert held >= LEAST - 0.04
+    assert width <= 6 * truth
+
+
+def test_heavy_tails_are_noted() -> None:
+    rng = np.random.default_rng(11)
+    heavy = [mean_interval(rng.lognormal(0.0, 2.5, 200)) for _ in range(50)]
+    light = [mean_interval(rng.lognormal(0.0, 1.0, 200)) for _ in range(50)]
+    assert sum(estimate.note.startswith("heavy tail") for estimate in heavy) >= 40
+    assert not any(estimate.note.startswith("heavy tail") for estimate in light)
 
 
 def test_plain_t_is_not_enough_negative_control() -> None:
@@ -198,7 +208,7 @@ def test_paired_differences(prob: float) -> None:
     truth = prob * math.exp(0.5) / 2
     held, width = coverage(difference, truth)
     assert held >= LEAST
-    assert width <= truth * (18 if prob < 0.1 else 1.5)
+    assert width <= truth * (25 if prob < 0.1 else 1.5)
 
 
 def test_probability_of_being_better() -> None:

@@ -9,10 +9,12 @@ from small_study import SCENARIO, fake_trial, write_scenario
 from sim.estimate import Estimate
 from sim.scenario.document import Experiment
 from sim.scenario.load import load_experiment
+from sim.scenario.promises import Precision, Within
+from sim.study.catalogue import MEASURES
 from sim.study.options import RunOptions
 from sim.study.result import RunResult
 from sim.study.run import run_experiment
-from sim.study.stopping import relative_half_width, unmet
+from sim.study.stopping import half_width, relative_half_width, unmet, unmet_text
 from sim.study.tables import table_hash
 
 
@@ -62,3 +64,35 @@ def test_a_measure_that_was_not_seen_is_not_precise(tmp_path: Path) -> None:
     scenarios = asked(tmp_path, "{cascades_per_year: 50%}").scenarios
     unseen = {name: {"cascades_per_year": Estimate(0.0, 0.0, 0.1, 0.95, 30, False)} for name in scenarios}
     assert [row[0] for row in unmet(unseen, scenarios)] == list(scenarios)
+
+
+def test_absolute_widths_are_in_the_measures_own_unit(tmp_path: Path) -> None:
+    experiment = asked(tmp_path, "{outages_per_year: within 0.5, availability: within 0.01%, cascade_year_prob: 20%}")
+    precision = next(iter(experiment.scenarios.values())).precision
+    assert precision is not None
+    assert isinstance(precision.outages_per_year, Within)
+    assert not isinstance(precision.cascade_year_prob, Within)
+    assert (precision.outages_per_year, precision.availability, precision.cascade_year_prob) == (0.5, 1e-4, 0.2)
+    again = Experiment.from_document(experiment.to_document())
+    assert next(iter(again.scenarios.values())).precision == precision
+    assert isinstance(next(iter(again.scenarios.values())).precision.availability, Within)  # type: ignore[union-attr]
+    narrow = {
+        "outages_per_year": Estimate(2.0, 1.6, 2.4, 0.95, 30),
+        "availability_time": Estimate(0.9, 0.8, 1, 0.95, 30),
+    }
+    rows = unmet(dict.fromkeys(experiment.scenarios, narrow), experiment.scenarios)
+    assert {row[1] for row in rows} == {"availability"}
+    assert unmet_text(rows[0]).endswith("is known within 0.1, wanted 0.0001")
+
+
+def test_several_measures_must_all_be_met(tmp_path: Path) -> None:
+    loose = run(asked(tmp_path, "{outages_per_year: 20%}"))
+    half = max(half_width(found["faults_per_year"]) for found in loose.estimates.values())
+    both = run(asked(tmp_path, f"{{outages_per_year: 20%, faults_per_year: within {half / 3:.4f}}}", max_trials=8192))
+    assert both.meta["trials_asked"] > loose.meta["trials_asked"]
+    assert all(half_width(found["faults_per_year"]) <= half / 3 for found in both.estimates.values())
+
+
+def test_every_measure_of_the_catalogue_can_be_asked_for() -> None:
+    known = {"availability_time" if name == "availability" else name for name in Precision.model_fields}
+    assert known == set(MEASURES) - {"infrastructure_cost_per_year"}  # a bill, not an estimate

@@ -70,6 +70,8 @@ def test_what_a_scenario_cannot_have_is_absent(tmp_path: Path):
         "sla_credit_per_year",
         "infrastructure_cost_per_year",
         "total_cost_per_year",
+        "total_cost_p95",
+        "total_cost_cvar95",
         "rto_met_prob",
     }
     assert set(MEASURES) - found == absent
