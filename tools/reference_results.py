@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from estimation_pages import RENDERERS as ESTIMATION
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PASSAGE = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -150,6 +152,7 @@ RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "single-vs-multi-region": ("reference/comparison", render_comparison),
     "kernel-speed": ("benchmarks/kernel_speed", render_kernel_speed),
     "random-scenarios": ("validation/random_scenarios", render_random_scenarios),
+    **ESTIMATION,
 }
 """Passage -> where under `results/` its numbers are, and how they are written."""
 
