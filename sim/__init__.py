@@ -1,7 +1,7 @@
 """Regionfall: what uptime to expect of a cloud architecture, how faults cascade, and what an outage costs.
 
-The verbs of the command line as functions: `sim.load`, `sim.run`, `sim.compare`, `sim.replay`. They are
-imported when first used, so that `import sim` costs nothing.
+The verbs of the command line as functions: `sim.load`, `sim.run`, `sim.compare`, `sim.replay`, `sim.sensitivity`. They
+are imported when first used, so that `import sim` costs nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from sim.api import load as load
     from sim.api import replay as replay
     from sim.api import run as run
+    from sim.api import sensitivity as sensitivity
 
 __version__ = "0.1.0"
 
-_VERBS = ("load", "run", "compare", "replay")
+_VERBS = ("load", "run", "compare", "replay", "sensitivity")
 
 
 def __getattr__(name: str) -> object:

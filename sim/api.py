@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sim.study import RunResult
     from sim.study.options import RunOptions
     from sim.study.replay import Replay
+    from sim.study.sensitivity import Choice, Sensitivity
 
 Source = Experiment | str | Path | Iterable[str | Path]
 """An experiment that is loaded already, a scenario file, or a file with its overlays."""
@@ -66,6 +67,15 @@ def replay(source: Source, architecture: str | None = None, *, trial: int = 0, s
     from sim.study.replay import replay_trial
 
     return replay_trial(load(source), architecture, trial=trial, seed=seed)
+
+
+def sensitivity(
+    source: Source, choice: "Choice | None" = None, options: "RunOptions | None" = None, **choices: object
+) -> "Sensitivity":
+    """What matters most in one architecture; `choice` says what is asked, the rest is as for `run`."""
+    from sim.study.sensitivity import sensitivity_of
+
+    return sensitivity_of(load(source), choice, _options(options, choices))
 
 
 def _options(options: "RunOptions | None", choices: dict[str, object]) -> "RunOptions":

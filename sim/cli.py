@@ -264,6 +264,44 @@ def stability(
 
 
 @app.command()
+def sensitivity(
+    file: Scenario,
+    architecture: Architecture = None,
+    knob: Annotated[
+        list[str] | None, typer.Option("--knob", help="Only this number: path, or path=low,high. Repeatable.")
+    ] = None,
+    step: Annotated[str, typer.Option("--step", help="How far numbers are turned down and up.")] = "20%",
+    knobs: Annotated[bool, typer.Option("--knobs/--no-knobs", help="Turn the numbers of the design.")] = True,
+    elements: Annotated[str, typer.Option("--elements", metavar="like|all|none", help="Birnbaum of which.")] = "like",
+    sobol: Annotated[
+        list[str] | None, typer.Option("--sobol", help="Over a range: path=low,high or path=low,high,log. Repeatable.")
+    ] = None,
+    sobol_samples: Annotated[int, typer.Option("--sobol-samples", min=2, help="Power of two.")] = 32,
+    covered: Annotated[str, typer.Option("--cover", help="Lost minutes that the sequences make up.")] = "80%",
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Prove faults needed by reruns.")] = True,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+    report: Report = True,
+) -> None:
+    """Show what matters most in one design: faults, elements, numbers, and how outages come about."""
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+    from sim.commands.sensitivity import choice_of, show_sensitivity
+
+    asked = choice_of(architecture, knob, sobol, step=step, covered=covered)
+    asked = asked.with_parts(knobs=knobs, elements=elements, samples=sobol_samples, check=check)
+    choice = RunChoice.of(None, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    output_choice = OutputChoice.of(output, quiet=quiet, report=report)
+    show_sensitivity(ScenarioChoice.of(file, overlay, set_), choice, output_choice, asked)
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files; each is checked alone.")],
     overlay: Overlays = None,

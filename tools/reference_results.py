@@ -25,6 +25,7 @@ DIGITS = 6
 
 DAY = "sweden_central.yaml"
 COMPARISON = "single_vs_multi_region.yaml"
+WHAT_MATTERS = "what_matters.yaml"
 
 
 def documents() -> list[Path]:
@@ -70,7 +71,33 @@ def comparison_document() -> dict[str, Any]:
     return head | {"seed": result.meta["seed"]} | document
 
 
-SOURCES: dict[str, Callable[[], dict[str, Any]]] = {"day": day_document, "comparison": comparison_document}
+def sensitivity_reference() -> dict[str, Any]:
+    """What matters in the packaged shop: half a minute on two cores."""
+    import sim
+    from sim.commands.sensitivity import sensitivity_document
+    from sim.study import RunOptions
+    from sim.study.sensitivity import Choice, sensitivity_of
+
+    experiment = sim.load(ROOT / "experiments" / WHAT_MATTERS)
+    choice = Choice(
+        knobs=(
+            *("services.stock.slots", "services.web.calls.stock.attempts"),
+            *("populations.office.requests", "place.north.stock=1,4"),
+        ),
+        sobol=("faults.stock-slow.effect.slow=2,12", "faults.stock-slow.repair.lognormal.median=10m,60m,log"),
+        sobol_samples=8,
+    )
+    found = sensitivity_of(experiment, choice, RunOptions(trials=16))
+    document = sensitivity_document(found, None)
+    del document["run"], document["page"]
+    return {"experiment": experiment.name, "file": WHAT_MATTERS, "seed": found.scenario.seed} | document
+
+
+SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
+    "day": day_document,
+    "comparison": comparison_document,
+    "sensitivity": sensitivity_reference,
+}
 
 
 def render_day(reference: dict[str, Any]) -> str:
@@ -147,10 +174,100 @@ def render_random_scenarios(found: dict[str, Any]) -> str:
     return "\n".join([text, *(f"- number {row['number']}: {row['found']}" for row in found["found"])])
 
 
+def render_flagship(measured: dict[str, Any]) -> str:
+    """Year-trials per second, and where the time goes, as a table."""
+    about = measured["measured_with"]
+    lines = [
+        "Two regions x three services x eight pods, 71 elements, mean rates (`benchmarks/flagship.py`). "
+        f"Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, NumPy {about['numpy']}, "
+        f"SimPy {about['simpy']}, {about['machine']}; load of the machine at the start {about['load_at_start']}.",
+        "",
+        "| way | CPU ms per year-trial | year-trials per second and core | kernel | control plane | measures | set-up "
+        "| steps | windows | hours integrated |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in measured["rows"].items():
+        times = [f"{row[part]:.3g}" for part in ("kernel_ms", "control_ms", "measure_ms", "build_ms")]
+        rest = [f"{row['steps']:,.0f}", f"{row['windows']:.0f}", f"{row['hours_integrated']:,.0f}"]
+        lines.append("| " + " | ".join([name, f"{row['ms']:.3g}", f"{1e3 / row['ms']:.3g}", *times, *rest]) + " |")
+    naive_ms = measured["naive_ms"]
+    lines.append(f"| naive SimPy and NumPy | {naive_ms:.3g} | {1e3 / naive_ms:.3g} | | | | | | | |")
+    return "\n".join(lines)
+
+
+def minutes(change: dict[str, Any]) -> str:
+    """Hours per year as minutes per year with their interval."""
+    if abs(60.0 * change["mean"]) < 1e-3:
+        return "none worth naming"
+    scaled = {key: value and 60.0 * value for key, value in change.items()}
+    return interval(scaled, lambda v: f"{v:+,.0f}" if abs(v) >= 100.0 else f"{v:+.3g}")
+
+
+def render_sensitivity_effects(reference: dict[str, Any]) -> str:
+    """Changes of the minutes down, as a table."""
+    base = interval({k: v and 60.0 * v for k, v in reference["base"]["downtime_h_per_year"].items()}, "{:,.0f}".format)
+    lines = [
+        f"`{reference['file']}`, {reference['architecture']}, {reference['trials']} trials, seed {reference['seed']}; "
+        f"down {base} minutes a year.",
+        "",
+        "| what | changed | minutes down per year |",
+        "|---|---|---|",
+    ]
+    for effect in reference["effects"]:
+        change = effect["changes"]["downtime_h_per_year"]
+        lines.append(
+            f"| {effect['about']} | {effect['setting']} | {minutes(change) if change['mean'] else 'no difference'} |"
+        )
+    return "\n".join(lines)
+
+
+def render_sensitivity_elements(reference: dict[str, Any]) -> str:
+    """Birnbaum's importance, as a table."""
+    lines = ["| fault @ element | Birnbaum importance |", "|---|---|"]
+    for effect in sorted(reference["birnbaum"], key=lambda effect: effect["changes"]["availability_time"]["mean"]):
+        up = effect["changes"]["availability_time"]
+        flipped = {"mean": -up["mean"], "low": -up["high"], "high": -up["low"]}
+        lines.append(f"| {effect['about']} | {interval(flipped, lambda v: f'{100 * v + 0.0:.3f} %')} |")
+    return "\n".join(lines)
+
+
+def render_sensitivity_sequences(reference: dict[str, Any]) -> str:
+    """The smallest set of sequences, as a table."""
+    lines = [
+        "| sequence | share of minutes | outages | replay | minutes that remain without |",
+        "|---|---|---|---|---|",
+    ]
+    for one in reference["sequences"]:
+        if one["in_set"]:
+            share = interval(one["share"], lambda v: percent(v, 0))
+            remains = ", ".join(f"{label}: {percent(v, 0)}" for label, v in (one["remains_without"] or {}).items())
+            trial = f"`--trial {one['example']['trial']}`, {one['example']['start'][:16].replace('T', ' ')}"
+            lines.append(f"| {one['sequence']} | {share} | {one['outages']} | {trial} | {remains} |")
+    return "\n".join(lines)
+
+
+def render_sensitivity_sobol(reference: dict[str, Any]) -> str:
+    """Sobol indices, as a table."""
+    sobol = reference["sobol"]
+    lines = ["| number | range | first order | total | SciPy's, of the means |", "|---|---|---|---|---|"]
+    for name, knob in sobol["knobs"].items():
+        first, total = (interval(knob[key], lambda v: f"{v:.2f}") for key in ("first", "total"))
+        plain = f"{knob['first_plain']:.2f}, {knob['total_plain']:.2f}"
+        lines.append(f"| {name} | {knob['range']} | {first} | {total} | {plain} |")
+    return "\n".join(
+        [*lines, "", f"Share of the simulator's own error in the variance: {percent(sobol['noise_share'], 1)}."]
+    )
+
+
 RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "sweden-central-day": ("reference/day", render_day),
     "single-vs-multi-region": ("reference/comparison", render_comparison),
     "kernel-speed": ("benchmarks/kernel_speed", render_kernel_speed),
+    "flagship": ("benchmarks/flagship", render_flagship),
+    "sensitivity-effects": ("reference/sensitivity", render_sensitivity_effects),
+    "sensitivity-elements": ("reference/sensitivity", render_sensitivity_elements),
+    "sensitivity-sequences": ("reference/sensitivity", render_sensitivity_sequences),
+    "sensitivity-sobol": ("reference/sensitivity", render_sensitivity_sobol),
     "random-scenarios": ("validation/random_scenarios", render_random_scenarios),
     **ESTIMATION,
 }

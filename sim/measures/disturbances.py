@@ -5,6 +5,7 @@ pool fails that no fault hit directly. Knows nothing of why a pool failed beyond
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -134,16 +135,23 @@ def disturbances_of(record: TrialRecord, faults: Sequence[Occurrence], scenario:
     scenario : Scenario
     """
     failures = _lasting_failures(record, scenario.objectives.cascade_for)
-    upsets = list(_departures(record, lambda state: not state.upset)) if failures else []
+    upsets = [
+        (start_s, end_s, within)
+        for start_s, end_s, _ in (_departures(record, lambda state: not state.upset) if failures else ())
+        if (within := [(pool, at_s) for pool, at_s in failures if start_s <= at_s <= end_s])
+    ]
     found = []
+    later, begun = deque(faults), list[Occurrence]()
     for start_s, end_s, censored in _departures(record, lambda state: not (state.upset or state.faults)):
-        active = tuple(f for f in faults if f.start_s <= end_s and f.end_s >= start_s)
+        begun = [fault for fault in begun if fault.end_s >= start_s]  # departures are in order: what is over is over
+        while later and later[0].start_s <= end_s:
+            begun.append(later.popleft())
+        active = tuple(fault for fault in begun if fault.end_s >= start_s)
         blamed = tuple(f for f in active if f.active_at(start_s)) or active[:1]
         spreads = [
-            _spread(in_upset, [f for f in active if f.start_s <= upset[1] and f.end_s >= upset[0]], record, scenario)
-            for upset in upsets
-            if start_s <= upset[0] <= end_s
-            and (in_upset := [(pool, at_s) for pool, at_s in failures if upset[0] <= at_s <= upset[1]])
+            _spread(within, [f for f in active if f.start_s <= until_s and f.end_s >= from_s], record, scenario)
+            for from_s, until_s, within in upsets
+            if start_s <= from_s <= end_s
         ]
         found.append(
             Disturbance(

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.measures import cost
+from sim.measures.attribution import parts_of, shares_of
 from sim.measures.availability import Month, by_requests, by_time, months_of, population_weights
 from sim.measures.disturbances import Disturbance, cascades_by_fault, disturbances_of
 from sim.measures.faults import Level, Occurrence, causes, joined_names, occurrences, widest_level
 from sim.measures.outages import Below, outages_of, stretches_below, time_below_s
 from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
+from sim.measures.sequences import SMALLEST_S, EventSequence, Told, rows_of_sequences, sequence_of
 from sim.scenario.schema import Scenario
 from sim.traffic.gears import Shift
 from sim.world.log import TOTALS, Kind, Record, TrialRecord
@@ -37,11 +39,11 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"provider_cost": REAL, "node_cost": REAL, "pod_cost": REAL, "total_cost": REAL}
     | {"months": WHOLE, "months_met": WHOLE, "rto_checked": WHOLE, "rto_met": WHOLE}
     | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL}
-    | {"noise_budget_spent": WHOLE},
+    | {"noise_budget_spent": WHOLE, "simulated_s": REAL, "windows": WHOLE},
     "outages": KEY
     | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
     | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
-    | {"cascade_size": WHOLE, "cascade_depth": WHOLE, "cross_region": WHOLE}
+    | {"cascade_size": WHOLE, "cascade_depth": WHOLE, "cross_region": WHOLE, "sequence": TEXT}
     | dict.fromkeys(PHASES, REAL),
     "disturbances": KEY
     | {"disturbance": WHOLE, "start_s": REAL, "end_s": REAL, "censored": WHOLE, "faults": TEXT, "n_faults": WHOLE}
@@ -51,6 +53,11 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"month": WHOLE, "population": TEXT, "availability_time": REAL, "availability_requests": REAL}
     | {"met": WHOLE, "credit": REAL},
     "fault_kinds": KEY | {"fault": TEXT, "occurrences": WHOLE, "cascades": REAL},
+    "downtime_shares": KEY | {"grouping": TEXT, "name": TEXT, "downtime_s": REAL},
+    "sequences": KEY
+    | {"sequence": TEXT, "steps": WHOLE, "outages": WHOLE, "downtime_s": REAL, "lost_hours": REAL}
+    | {"example_population": TEXT, "example_start_s": REAL, "example_end_s": REAL, "example_records": WHOLE}
+    | {"example_faults": TEXT, "example_left_out": TEXT},
 }
 
 
@@ -63,6 +70,7 @@ class _Outage:
     causes: tuple[Occurrence, ...]
     level: Level
     disturbance: Disturbance | None
+    sequence: EventSequence
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     Returns
     -------
     dict
-        Tables `trials` (one row), `outages`, `disturbances`, `months` and `fault_kinds`, each column -> array.
+        Tables `trials` (one row), `outages`, `disturbances`, `months`, `fault_kinds`, `downtime_shares` and
+        `sequences`, each column -> array.
 
     Raises
     ------
@@ -103,18 +112,18 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     faults = occurrences(record)
     disturbances = disturbances_of(record, faults, scenario)
     populations = _populations(record, scenario, faults, disturbances)
+    n_faults = sum(f.name in scenario.faults for f in faults) + len(record.passed_over)
     rows = {
-        "trials": [
-            _trial_row(
-                record, scenario, populations, disturbances, n_faults=sum(f.name in scenario.faults for f in faults)
-            )
-        ],
+        "trials": [_trial_row(record, scenario, populations, disturbances, n_faults=n_faults)],
         "outages": _outage_rows(record, scenario, populations),
-        "disturbances": [_disturbance_row(i, found) for i, found in enumerate(disturbances)],
+        "disturbances": [],
         "months": _month_rows(scenario, populations),
-        "fault_kinds": _fault_rows(scenario, faults, disturbances),
+        "fault_kinds": _fault_rows(scenario, record, faults, disturbances),
+        "downtime_shares": _share_rows(scenario, faults, populations),
+        "sequences": _sequence_rows(scenario, populations),
     }
-    return {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
+    tables = {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
+    return tables | {"disturbances": _disturbance_table(record, disturbances)}
 
 
 def concatenate(tables: Iterable[Tables]) -> Tables:
@@ -148,7 +157,10 @@ def _populations(
     for i, name in enumerate(record.populations):
         stretches = stretches_below(record, name)
         belows = outages_of(stretches, objective.for_)
-        outages = [_with_cause(name, below, faults, disturbances, scenario) for below in belows]
+        outages = [
+            _with_cause(below, sequence_of(record, below, name, faults, scenario), faults, disturbances, scenario)
+            for below in belows
+        ]
         months = months_of(record, i, stretches, objective)
         lost = cost.trial_lost_hours(record.totals[i], belows, scenario.populations[name])
         found.append(_Population(name, float(weights[i]), stretches, outages, months, lost))
@@ -156,8 +168,8 @@ def _populations(
 
 
 def _with_cause(
-    population: str,
     below: Below,
+    sequence: EventSequence,
     faults: Sequence[Occurrence],
     disturbances: Sequence[Disturbance],
     scenario: Scenario,
@@ -165,7 +177,8 @@ def _with_cause(
     blamed = causes(faults, below.start_s, below.end_s)
     # It may begin a moment before anything is disturbed (success falls before a pool counts as failed).
     during = (d for d in disturbances if d.start_s < below.end_s and d.end_s >= below.start_s)
-    return _Outage(population, below, tuple(blamed), widest_level(blamed, scenario), next(during, None))
+    level = widest_level(blamed, scenario)
+    return _Outage(sequence.population, below, tuple(blamed), level, next(during, None), sequence)
 
 
 def _trial_row(
@@ -203,6 +216,8 @@ def _trial_row(
         "oom_kills": _count(record, Kind.OOM_KILL),
         "failovers": _count(record, Kind.FAILOVER),
         "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        "simulated_s": record.simulated_s,
+        "windows": record.n_windows,
         "noise_budget_spent": any(r.kind is Kind.GEAR and r.what == Shift.BUDGET.value for r in record.records),
         **_cost_cells(record, scenario, populations),
     }
@@ -268,6 +283,7 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
         "cascade_size": disturbance.size if disturbance else 0,
         "cascade_depth": disturbance.depth if disturbance else 0,
         "cross_region": disturbance.cross_region if disturbance else False,
+        "sequence": outage.sequence.text,
         **asdict(phases_of(below, steps)),
     }
 
@@ -290,6 +306,32 @@ def _disturbance_row(number: int, found: Disturbance) -> Row:
     }
 
 
+def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
+    """All disturbances in order; those that nobody noticed are one fault of one pod each, and most of the rows."""
+    rows = [_disturbance_row(0, found) for found in disturbances]
+    table = _table(record, COLUMNS["disturbances"], rows)
+    crashes = record.passed_over
+    if not crashes:
+        table["disturbance"] = np.arange(len(rows))
+        return table
+    plain = {
+        "architecture": record.architecture,
+        "trial": record.trial,
+        "start_s": [crash.start_s for crash in crashes],
+        "end_s": [crash.end_s for crash in crashes],
+        "faults": [crash.fault for crash in crashes],
+        "n_faults": 1,
+        "direct": 1,
+    }
+    order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
+    for name, kind in COLUMNS["disturbances"].items():
+        added: NDArray[Any] = np.empty(len(crashes), dtype=kind)
+        added[:] = plain.get(name, 0)
+        table[name] = np.concatenate([table[name], added])[order]
+    table["disturbance"] = np.arange(len(order))
+    return table
+
+
 def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
     return [
         {
@@ -305,15 +347,46 @@ def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[
     ]
 
 
-def _fault_rows(scenario: Scenario, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]) -> list[Row]:
+def _fault_rows(
+    scenario: Scenario, record: TrialRecord, faults: Sequence[Occurrence], disturbances: Sequence[Disturbance]
+) -> list[Row]:
     """Return one row per fault of the scenario, seen or not.
 
     More rows if need be: `load` for cascades that no fault began, and the other provider's own outages.
     """
     counts = dict.fromkeys(scenario.faults, 0)
-    for fault in faults:
-        counts[fault.name] = counts.get(fault.name, 0) + 1
+    for fault in (*(fault.name for fault in faults), *(crash.fault for crash in record.passed_over)):
+        counts[fault] = counts.get(fault, 0) + 1
     shares = cascades_by_fault(disturbances)
     for name in shares:
         counts.setdefault(name, 0)
     return [{"fault": name, "occurrences": n, "cascades": shares.get(name, 0.0)} for name, n in counts.items()]
+
+
+def _share_rows(scenario: Scenario, faults: Sequence[Occurrence], populations: Sequence[_Population]) -> list[Row]:
+    """Return the trial's downtime by fault, element, level and kind of cause; weighted over populations."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for population in populations:
+        outages = [(outage.below, outage.causes) for outage in population.outages]
+        shares = shares_of(parts_of(population.stretches, outages, faults), scenario)
+        for key, down_s in shares.items():
+            found.setdefault(key, []).append(population.weight * down_s)
+    return [{"grouping": key[0], "name": key[1], "downtime_s": math.fsum(parts)} for key, parts in found.items()]
+
+
+def _sequence_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
+    """Return one row per different sequence of events; together their downtime is that of the trial."""
+    told = []
+    for population in populations:
+        within_s = []
+        for outage in population.outages:
+            below = outage.below
+            down_s = time_below_s(population.stretches, below.start_s, below.end_s)
+            within_s.append(down_s)
+            spec = scenario.populations[population.name]
+            hours = cost.lost_hours(below.lost_usable, spec) + cost.refocus_hours(below, spec)
+            told.append(Told(outage.sequence, below, population.weight * down_s, hours))
+        dips_s = time_below_s(population.stretches) - math.fsum(within_s)
+        if dips_s > SMALLEST_S:
+            told.append(Told.dips(population.name, population.stretches[0], population.weight * dips_s))
+    return rows_of_sequences(told)

@@ -12,14 +12,16 @@ from sim.report.figures_cost import pareto_panel, stack_panel
 from sim.report.figures_incident import incident_panel
 from sim.report.figures_loss import cost_panel, downtime_panel
 from sim.report.figures_recovery import recovery_panel
+from sim.report.figures_sequences import SEQUENCES_MAX, sequences_table, shares_panel
 from sim.report.figures_sweep import sweep_panels
 from sim.report.figures_waves import waves_panel
 from sim.report.incident import windows_of
-from sim.report.inputs import designs_of, floats_of, rows_of
+from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of
 from sim.report.page import Page, Section, Verdict
 from sim.report.panel import Panel, Table
 from sim.report.text import MEASURES, estimate_text, explain, measure_of, moment, number, window_text
 from sim.study.result import RunResult
+from sim.study.shares import downtime_shares, ranked_sequences
 
 DESIGNS_MAX: Final = 12
 """Designs drawn side by side; a sweep has more, which have their own figures and the comparison table."""
@@ -81,6 +83,7 @@ def _figures(result: RunResult, drawn: RunResult, currency: str) -> list[Section
                 ]
             ),
         ),
+        causes_section(drawn),
         Section("cascades", "Cascades", panels=_there([size_panel(drawn), kinds_panel(drawn), waves_panel(drawn)])),
         Section(
             "cost",
@@ -90,6 +93,26 @@ def _figures(result: RunResult, drawn: RunResult, currency: str) -> list[Section
         Section("recovery", "Time to recover", panels=_there([recovery_panel(drawn)])),
         Section("incidents", "The worst trial of each design", panels=tuple(incidents(drawn))),
     ]
+
+
+def causes_section(result: RunResult) -> Section:
+    """Shares of downtime by fault, and the sequences behind most of it, from the stored tables."""
+    confidence, scenarios = confidence_of(result), result.experiment.scenarios
+    shares = {
+        a: downtime_shares(result.tables, a, confidence=confidence, scenario=scenarios[a]).get("fault", {})
+        for a in designs_of(result)
+    }
+    tables = []
+    for a in designs_of(result)[:TIMELINES_MAX]:
+        ranked = ranked_sequences(result.tables, a, confidence=confidence)
+        tables.append(sequences_table(a, ranked[:SEQUENCES_MAX], scenarios[a].start))
+    return Section(
+        "causes",
+        "Where the downtime comes from",
+        tables=tuple(table for table in tables if table is not None),
+        panels=_there([shares_panel(shares, "fault")]),
+        prose=True,
+    )
 
 
 def _without_loss(result: RunResult) -> tuple[str, ...]:

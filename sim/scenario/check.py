@@ -11,8 +11,10 @@ from sim.errors import did_you_mean
 from sim.scenario.check_faults import check_faults
 from sim.scenario.check_load import check_load
 from sim.scenario.check_operations import check_operations
+from sim.scenario.check_reliability import check_reliability
 from sim.scenario.finding import Finding, unknown_name, warning
 from sim.scenario.lint import lint
+from sim.scenario.reliability import ReliabilityScenario
 from sim.scenario.schema import Region, Scenario
 from sim.scenario.targets import RESERVED
 from sim.scenario.tree import Path
@@ -31,6 +33,8 @@ def unknown_names_of(scenario: Scenario) -> list[Finding]:
 
 def findings_of(scenario: Scenario) -> list[Finding]:
     """Every mistake and doubt about one scenario, up to MAX_FINDINGS."""
+    if isinstance(scenario, ReliabilityScenario):
+        return list(islice(check_reliability(scenario), MAX_FINDINGS))
     checks = (
         check_names,
         check_place,

@@ -49,6 +49,7 @@ def check_faults(scenario: Scenario) -> Iterator[Finding]:
         yield from _end(path, name, fault, target, scenario)
         yield from _causes(path, fault, target, scenario)
         yield from _times(path, fault, scenario)
+        yield from _elements(path, fault, target, scenario)
 
 
 def _effect(path: Path, effect: Effect, target: Target) -> Iterator[Finding]:
@@ -105,3 +106,15 @@ def _times(path: Path, fault: Fault, scenario: Scenario) -> Iterator[Finding]:
                 f"is outside the horizon, {scenario.start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC: it never happens"
             )
             yield warning((*path, "at", index), message)
+
+
+def _elements(path: Path, fault: Fault, target: Target, scenario: Scenario) -> Iterator[Finding]:
+    """Names of elements that cannot be: they would be ignored without a word."""
+    if target.kind in (TargetKind.POPULATION, TargetKind.PROVIDER):
+        return
+    for key, names in (("only", fault.only), ("spare", fault.spare)):
+        for index, name in enumerate(names):
+            element = name.rpartition("@")[2]
+            if element.partition("/")[0] not in scenario.regions and not element.startswith("all "):
+                expected = "an element as a replay shows it, such as north/zone-1 or north/web/3, in "
+                yield Finding((*path, key, index), f"got {name}, expected {expected}{listed(scenario.regions)}")

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from sim.errors import Issue, UsageError
 from sim.scenario.quantities import FROM_FILE
+from sim.scenario.reliability import scenario_model
 from sim.scenario.schema import Scenario
 
 FORMAT: Final = 1
@@ -74,7 +75,7 @@ class Experiment:
             return cls(
                 name=str(document["name"]),
                 scenarios={
-                    name: Scenario.model_validate(scenario, context=FROM_FILE)
+                    name: scenario_model(scenario).model_validate(scenario, context=FROM_FILE)
                     for name, scenario in document["scenarios"].items()
                 },
                 sweep_axes={key: tuple(values) for key, values in document["sweep_axes"].items()},

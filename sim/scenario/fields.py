@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sim.scenario.hazards import Repair
+from sim.scenario.reliability import ReliabilityFile
 from sim.scenario.schema import ExperimentFile
 from sim.scenario.spec import LawSpec
 from sim.scenario.tree import Path
@@ -57,6 +58,8 @@ def keys_of(annotation: Any) -> Keys:
 def keys_at(path: Path, top: type[BaseModel] = ExperimentFile) -> Keys | None:
     """Keys that may stand below `path`; None if the path leads to nothing."""
     keys = keys_of(top)
+    if top is ExperimentFile:  # a file of elements has keys of its own beside these
+        keys = Keys({**ReliabilityFile.model_fields, **keys.fields})
     for part in path:
         info = keys.fields.get(str(part))
         if info is None and keys.values is None:

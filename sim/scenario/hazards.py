@@ -153,6 +153,12 @@ class Fault(Spec):
     """`restart`, `until fixed` or a law."""
     common_cause: CommonCause | None = None
     """Other elements hit at the same time."""
+    only: tuple[str, ...] = ()
+    """Of the elements that the target names only these fail by themselves, by the names that a replay shows, such as
+    north/zone-1, north/node-2, north/web/3."""
+    spare: tuple[str, ...] = ()
+    """Elements that it never hits, by name; `2@north/web/3` spares an element its second strike only. What-if studies
+    use it: the same random history without one fault."""
 
     @model_validator(mode="after")
     def _one_cause(self) -> Self:

@@ -16,6 +16,7 @@ from sim.scenario.mending import block_of, mended
 from sim.scenario.quantities import FROM_FILE
 from sim.scenario.reader import read_file
 from sim.scenario.samples import with_samples
+from sim.scenario.reliability import scenario_model
 from sim.scenario.schema import Scenario
 from sim.scenario.tree import Node, descend, merged, plain
 from sim.scenario.variants import Variant, apply_sets, read_axes, variants_of
@@ -108,7 +109,7 @@ def _validated(variants: list[Variant]) -> tuple[dict[str, Scenario], list[Issue
     everywhere: list[set[Issue]] = []
     for variant in variants:
         try:
-            scenario = Scenario.model_validate(plain(variant.tree), context=FROM_FILE)
+            scenario = scenario_model(variant.tree.mapping).model_validate(plain(variant.tree), context=FROM_FILE)
         except ValidationError as error:
             issues += issues_of(error, variant.tree)
             issues += _further_mistakes(variant.tree)

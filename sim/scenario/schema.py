@@ -120,6 +120,9 @@ class Model(Spec):
     """Busy share of the hottest pod at which `auto` starts."""
     noise_requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 1_000_000
     """Most attempts and calls simulated one by one in a trial of `auto`; beyond it mean rates are used, and said so."""
+    quiet: Literal["skip", "simulate"] = "skip"
+    """Time in which the system is at rest follows a course that is computed once for all trials (`skip`), or is
+    integrated in every trial again (`simulate`). Both give the same answers; `skip` is many times faster."""
 
 
 class Scenario(Spec):

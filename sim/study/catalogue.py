@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from sim.scenario.reliability import ReliabilityScenario
 from sim.scenario.schema import Scenario
 
 YEAR_S: Final = 365 * 86400.0
@@ -67,6 +68,24 @@ MEASURES: Final[dict[str, Measure]] = {
     ),
 }
 
+RELIABILITY_MEASURES: Final[dict[str, Measure]] = {
+    **{
+        name: MEASURES[name]
+        for name in ("availability_time", "downtime_h_per_year", "outages_per_year", "faults_per_year")
+    },
+    "slo_met_month_prob": MEASURES["slo_met_month_prob"],
+    "sla_credit_per_year": MEASURES["sla_credit_per_year"],
+    "repairs_per_year": Measure("mean", "repairs", annual=True),
+    "delivered_share": Measure("mean", "delivered_share", higher_is_better=True, is_share=True),
+    "no_outage_in_horizon_share": Measure("mean", "no_outage", higher_is_better=True, is_share=True),
+    "outage_mean_h": Measure("ratio", "downtime_h", per="outages", compared=False),
+    "first_outage_mean_h": Measure(
+        "ratio", "first_outage_h", per="first_outage_seen", higher_is_better=True, compared=False
+    ),
+}
+"""Of a scenario of elements. `first_outage_mean_h` is time until the first outage or the horizon over first outages
+seen: the mean time to failure if that time is exponential, the usual estimate from censored data."""
+
 
 def has_two_regions(scenario: Scenario) -> bool:
     """Whether pods are placed in more than one region."""
@@ -127,6 +146,9 @@ _NEEDS: Final[dict[str, Callable[[Scenario], bool]]] = {
 
 def measures_of(scenario: Scenario) -> dict[str, Measure]:
     """The measures that a scenario can have, in the catalogue's order."""
+    if isinstance(scenario, ReliabilityScenario):
+        left_out = () if has_sla(scenario) else ("sla_credit_per_year",)
+        return {name: m for name, m in RELIABILITY_MEASURES.items() if name not in left_out}
     return {name: m for name, m in MEASURES.items() if name not in _NEEDS or _NEEDS[name](scenario)}
 
 
@@ -136,7 +158,7 @@ def worst_year(name: str, scenario: Scenario) -> float:
     Bounds what was never seen: with no outage in n trials the expected cost is at most the worst year's cost times
     the largest probability that n trials can have missed.
     """
-    if MEASURES[name].is_share:
+    if (MEASURES.get(name) or RELIABILITY_MEASURES[name]).is_share:
         return 1.0
     worst = {
         "downtime_h_per_year": _worst_downtime_h,
@@ -178,4 +200,4 @@ def _worst_sla_credit(scenario: Scenario) -> float:
     sla = scenario.objectives.sla
     if sla is None:
         return 0.0
-    return max(sla.credits.values(), default=0.0) * sla.fee * 12 * len(scenario.populations)
+    return max(sla.credits.values(), default=0.0) * sla.fee * 12 * max(1, len(scenario.populations))

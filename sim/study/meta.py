@@ -51,8 +51,8 @@ def engine_hash() -> str:
     """Short hash of the sources that decide what a trial gives: runs of different code must not be joined."""
     digest = sha256()
     root = Path(sim.__file__).parent
-    sources = [root / "laws.py", root / "randomness.py"]
-    for part in ("traffic", "world", "measures"):
+    sources = [root / "laws.py"]
+    for part in ("randomness", "traffic", "world", "reliability", "measures"):
         sources += sorted((root / part).glob("*.py"))
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())

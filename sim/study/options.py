@@ -37,6 +37,8 @@ class RunOptions:
         Of every interval, 0.5 < confidence < 1.
     command : str
         What the user typed; kept with the results.
+    keep : bool
+        Run the worst trial of each architecture once more and keep its log and trace.
     """
 
     trials: int | None = None
@@ -47,6 +49,7 @@ class RunOptions:
     architectures: tuple[str, ...] = ()
     confidence: float = 0.95
     command: str = ""
+    keep: bool = True
 
     def __post_init__(self) -> None:
         for name in ("trials", "workers", "chunk"):

@@ -76,7 +76,7 @@ def run_experiment(
         run = _Run(experiment, options, meta, store, progress)
         with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
             tables = run.simulate_enough(dispatcher)
-            kept = run.keep_worst(dispatcher, tables)
+            kept = run.keep_worst(dispatcher, tables) if options.keep else {}
             meta["table_hash"] = table_hash(tables)
     return _result(options.out, experiment, meta, tables, kept)
 

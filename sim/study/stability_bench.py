@@ -216,6 +216,7 @@ class Bench:
         run_until(
             self.context,
             self.fleet,
+            None,
             self.traffic.now_s + length_s,
             lambda code, index: f"{stuck} {self.traffic.now_s:.3f} s",
         )

@@ -35,7 +35,7 @@ from sim.study.tables import Table, Tables, rows_of
 Floats = NDArray[np.float64]
 MOST_ARCHITECTURES_FOR_ALL_PAIRS = 8
 """Beyond it each is compared with the first only: a sweep of 100 has 4950 pairs that nobody reads."""
-COUNTS = ("outages", "faults", "cascades", "oom_kills")
+COUNTS = ("outages", "faults", "cascades", "oom_kills", "repairs")
 """Columns that count events, so that none in a time bounds their rate."""
 
 
@@ -221,8 +221,12 @@ def _ratio(measure: Measure, sample: _Sample) -> Estimate | None:
     if not below.any():
         return None
     return ratio_interval(
-        above, below, confidence=sample.confidence, bounds=(0.0, 1.0), numerator_max=measure.ratio_max
+        above, below, confidence=sample.confidence, bounds=_ratio_bounds(measure), numerator_max=measure.ratio_max
     )
+
+
+def _ratio_bounds(measure: Measure) -> tuple[float, float]:
+    return (0.0, 1.0) if measure.is_share else (0.0, math.inf)
 
 
 def _year_prob(measure: Measure, sample: _Sample, confidence: float) -> Estimate:
@@ -289,7 +293,7 @@ def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | No
     one, other = ((sample.column(measure.column), sample.column(measure.per)) for sample in (a, b))
     if not (one[1].any() and other[1].any()):
         return None
-    return ratio_difference(one, other, confidence=a.confidence, bounds=(0.0, 1.0), numerator_max=measure.ratio_max)
+    return ratio_difference(one, other, confidence=a.confidence, bounds=_ratio_bounds(measure), numerator_max=measure.ratio_max)
 
 
 def _prob_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sim.estimate import Estimate, ratio_interval
 from sim.scenario.document import Experiment
+from sim.scenario.reliability import ReliabilityScenario
 from sim.scenario.schema import Scenario, moment_s
 from sim.study.catalogue import YEAR_S
 from sim.study.margins import (
@@ -34,6 +35,9 @@ def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> l
     estimates with few events.
     """
     names = list(summary.estimates)
+    if any(isinstance(experiment.scenarios[name], ReliabilityScenario) for name in names):
+        lines = [common_cause_line(tables, summary), *(str(issue) for issue in experiment.warnings)]
+        return [*lines, *few_event_lines(summary.estimates)]
     queues, hot_pods, *doubts = scenario_lines(experiment, names)
     first = (queues, hot_pods, common_cause_line(tables, summary))
     dated = dated_lines({name: experiment.scenarios[name] for name in names})

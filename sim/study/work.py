@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sim.errors import RunError
 from sim.scenario.document import Experiment
+from sim.scenario.reliability import ReliabilityScenario
 from sim.scenario.schema import Scenario
 from sim.study.tables import Tables
 from sim.world.log import TrialRecord
@@ -32,6 +33,10 @@ def engine_trial(
     scenario: Scenario, architecture: str, trial: int, *, keep: bool = False
 ) -> tuple[TrialRecord, Tables]:
     """One trial of the simulator itself."""
+    if isinstance(scenario, ReliabilityScenario):
+        from sim.study.elements import recorded_trial
+
+        return recorded_trial(scenario, architecture, trial)
     from sim.measures import measure_trial
     from sim.study.parameters import with_drawn_parameters
     from sim.world import run_trial
@@ -63,7 +68,7 @@ class TaskResult:
 
     task: Task
     tables: list[Tables]
-    """One per trial."""
+    """One per trial, or fewer of several trials each; each trial's rows stand together in one of them."""
     took_s: float
     records: list[TrialRecord] = field(default_factory=list)
     """Kept records only."""
@@ -107,6 +112,11 @@ def run_task(job: Job, task: Task) -> TaskResult:
     scenario = _experiment(job.document).scenarios[task.architecture]
     started_s = time.perf_counter()
     result = TaskResult(task, [], 0.0)
+    if isinstance(scenario, ReliabilityScenario) and job.trial_function is engine_trial and not task.keep:
+        from sim.study.elements import measured_trials
+
+        tables = measured_trials(scenario, task.architecture, task.trials)
+        return TaskResult(task, [tables], time.perf_counter() - started_s)
     for trial in task.trials:
         if _should_stop():
             break

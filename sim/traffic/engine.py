@@ -13,11 +13,14 @@ import numpy as np
 
 from sim.traffic import kernel
 from sim.traffic.assemble import Blueprint, Names
+from sim.traffic.course import Scratch
 from sim.traffic.gears import Chooser, Noise, Shift
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.looks import Looks
 from sim.traffic.losses import lose, waiting_to_retry
 from sim.traffic.network import Network
+from sim.traffic.parking import Courses, Parking
 from sim.traffic.plane import Plane
 from sim.traffic.under_way import keep_drawn_work
 
@@ -40,14 +43,18 @@ def action(method: "Callable[Concatenate[Traffic, _P], None]") -> "Callable[Conc
 
     @wraps(method)
     def noted(self: "Traffic", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        method(self, *args, **kwargs)
+        if self._parking is None or not self._parking.is_parked:
+            method(self, *args, **kwargs)
+        elif not self._parking.takes(method.__name__, args, kwargs):
+            self._parking.leave()
+            method(self, *args, **kwargs)
         if self.journal is not None:
             self.journal(method.__name__, args, kwargs)
 
     return noted
 
 
-class Traffic:
+class Traffic(Looks):
     """State of the data plane of one trial.
 
     Parameters
@@ -73,7 +80,7 @@ class Traffic:
         self.names: Names = blueprint.names
         self.layout = blueprint.layout
         self.net: Network = copy.deepcopy(blueprint.network)
-        self.state: Floats = blueprint.state.copy()
+        self._state: Floats = blueprint.state.copy()
         self._work = np.zeros((8, blueprint.layout.size))
         self._guards = np.zeros((0, N_GUARD_COLUMNS))
         n_columns = 1 + 3 * len(self.names.populations) + 5 * len(self.names.pools)
@@ -88,6 +95,9 @@ class Traffic:
         self.pods_of: tuple[range, ...] = tuple(range(int(a), int(b)) for a, b in pairwise(first))
         self._chooser = Chooser(noise or Noise(), self.net)
         self._requests: RequestGear | None = None
+        self._parking: Parking | None = None
+        self.n_crossings = 0
+        """Thresholds crossed so far."""
         self._hot_guards = [self.add_guard(GUARD_HOT, i, self._chooser.noise.above_share) for i in self._chooser.pools]
         self._guards[self._hot_guards, GUARD_BELOW] = 1.0
         self.journal: Journal | None = None
@@ -111,12 +121,18 @@ class Traffic:
         if self._chooser.noise.mode == "always" and self._requests is None:
             return self._shift(Shift.ALWAYS)
         while True:
+            stop_s = self._parked_until(end_s)
+            if stop_s is None:
+                return REACHED, -1
             if self._requests is not None:
-                code, index = self._requests.advance(end_s, self._guards, self._trace)
+                code, index = self._requests.advance(stop_s, self._guards, self._trace)
             else:
                 code, index = kernel.advance(
-                    end_s, self._clock, self.state, self._work, self._guards, self._trace, self.net
+                    stop_s, self._clock, self._state, self._work, self._guards, self._trace, self.net
                 )
+            if code == REACHED and stop_s < end_s:
+                continue
+            self.n_crossings += code in (GUARD, OOM)
             if code == TRACE_FULL:
                 self._drain_trace()
             elif code == BROKEN:
@@ -133,22 +149,47 @@ class Traffic:
             else:
                 return int(code), int(index)
 
+    def _parked_until(self, end_s: float) -> float | None:
+        """How far to integrate in one go; None if the plane is parked until `end_s`, and so is there."""
+        parking = self._parking
+        if parking is None:
+            return end_s
+        if not parking.is_parked and self.now_s >= parking.look_s:
+            parking.look()
+        if not parking.is_parked:
+            return min(end_s, parking.look_s)
+        if end_s <= parking.until_s:
+            self._clock[CLOCK_NOW] = end_s
+            return None
+        self._clock[CLOCK_NOW] = parking.until_s
+        parking.leave()
+        return min(end_s, parking.look_s)
+
+    def park_on(self, courses: Courses) -> None:
+        """From now on the plane is parked whenever it follows one of these courses."""
+        self._parking = Parking(self, courses)
+
+    def resume(self, scratch: Scratch, *, n_steps: int) -> None:
+        """Go on from a plane moved elsewhere, whose steps count; `Parking` calls it."""
+        self._state[:] = scratch.state
+        for mine, its in zip(self.net[8:12], scratch.net[8:12], strict=True):
+            mine[:] = its
+        self._clock[[CLOCK_STEP, CLOCK_JOINED]] = _STEP_START_S, 0.0
+        self._clock[CLOCK_N_STEPS] += n_steps
+        self._work[6] = 0.0
+        if np.isfinite(self._clock[CLOCK_TRACE_EVERY]):
+            assert self._parking is not None
+            self._drain_trace()
+            self._traced.append(self._parking.trace_rows(self._parking.since_s, self.now_s))
+            self._clock[CLOCK_TRACE_LAST] = -1e18
+
     def close(self) -> None:
         """At the horizon: requests that are still open count for what the mean rates expect of them."""
+        self.wake()
         if self._requests is not None:
             self._chooser.spent += self._requests.n_sent
             self._requests.end()
             self._requests = None
-
-    @property
-    def plays_requests(self) -> bool:
-        """Whether single requests are simulated now."""
-        return self._requests is not None
-
-    @property
-    def n_single_requests(self) -> int:
-        """Attempts and calls simulated one by one so far."""
-        return self._chooser.spent + (0 if self._requests is None else self._requests.n_sent)
 
     def _shift(self, why: Shift) -> tuple[int, int]:
         """Shift the gear and say so."""
@@ -166,31 +207,38 @@ class Traffic:
             self._clock[CLOCK_STEP] = _STEP_START_S
             self._work[6] = 0.0
             self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+            self._look_again()
         self.shifts.append((why, n_sent))
         return SHIFTED, -1
 
     def _n_open(self) -> int:
         """Requests inside the pods and between two attempts: what a window begins with."""
-        waiting = self.state[self.layout.orbit : self.layout.share]
-        return int(self.state[: len(self.net.pods)].sum() + waiting.sum())
+        waiting = self._state[self.layout.orbit : self.layout.share]
+        return int(self._state[: len(self.net.pods)].sum() + waiting.sum())
 
     def touched(self) -> None:
         """After any action the integrator starts again with a short step, and expects nothing of the next one."""
         self._clock[CLOCK_STEP] = _STEP_START_S
         self._work[6] = 0.0
+        self._look_again()
         if self._requests is not None:
             self._requests.touched(self.net)
+
+    def _look_again(self) -> None:
+        if self._parking is not None:
+            self._parking.touched()
 
     def disturbed(self) -> None:
         """Something other than a crash loop changed what is to be expected: no collapse is certain any more."""
         self._chooser.disturbed()
         self._guards[self._hot_guards, GUARD_BELOW] = 1.0
+        self._look_again()
 
     def _may_begin(self) -> bool:
         return self._chooser.may_begin(self._worst_success(), self._n_open())
 
     def _plane(self) -> Plane:
-        return Plane(self.names, self.layout, self.net, self.state)
+        return Plane(self.names, self.layout, self.net, self._state)
 
     def _worst_success(self) -> float:
         return float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
@@ -233,7 +281,7 @@ class Traffic:
 
     def _empty(self, pod: int) -> None:
         n = len(self.net.pods)
-        self.state[pod : 4 * n : n] = 0.0
+        self._state[pod : 4 * n : n] = 0.0
         self.net.pods[pod, POD_OLD_BUSY] = 0.0
 
     def is_ready(self, pod: int) -> bool:
@@ -292,7 +340,7 @@ class Traffic:
         """Share of calls let through, and (to start an observation) the averaged success share."""
         self.net.edges[edge, EDGE_GATE] = gate
         if success is not None:
-            self.state[self.layout.breaker + edge] = success
+            self._state[self.layout.breaker + edge] = success
         self.touched()
 
     @action
@@ -301,7 +349,7 @@ class Traffic:
         self.net.edges[:, EDGE_ATTEMPTS], self.net.groups[:, GROUP_ATTEMPTS] = edges, groups
         for g, n_attempts in enumerate(groups):
             given_up = waiting_to_retry(self._plane(), g)[int(n_attempts) - 1 :]
-            self.state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
+            self._state[self.layout.totals + g * N_TOTALS + TOTAL_FAILED] += given_up.sum()
             given_up[:] = 0.0
         self.touched()
         self.disturbed()
@@ -318,8 +366,8 @@ class Traffic:
         room = float(table[TABLE_HEAD, HEAD_ROOM])
         for p in pods:
             self.net.pods[p, POD_TABLE] = number
-            if self._requests is None and self.state[p] > room:
-                lose(self._plane(), p, 1.0 - room / self.state[p])
+            if self._requests is None and self._state[p] > room:
+                lose(self._plane(), p, 1.0 - room / self._state[p])
         if self._requests is not None:
             self._requests.shed(pods, self.net)
         self.touched()
@@ -347,62 +395,7 @@ class Traffic:
         self.touched()
         self.disturbed()
 
-    def breaker_success(self, edge: int) -> float:
-        """Averaged success share of a call that has a breaker."""
-        return float(self.state[self.layout.breaker + edge])
-
     # -- what it looks like ---------------------------------------------------------------------------
-
-    def totals(self, group: int) -> tuple[float, ...]:
-        """Integrals since the start, in the order of the event log's TOTALS."""
-        at = self.layout.totals + group * N_TOTALS
-        return tuple(float(v) for v in self.state[at : at + N_TOTALS])
-
-    def waiting_to_retry(self, group: int) -> float:
-        """User requests between a failed attempt and the next one."""
-        return sum(self.waiting_by_attempts(group))
-
-    def waiting_by_attempts(self, group: int) -> list[float]:
-        """The same by the number of attempts that failed, from one on."""
-        return [float(v) for v in waiting_to_retry(self._plane(), group).sum(axis=1)]
-
-    def open_requests(self, group: int) -> float:
-        """User requests that are neither good nor failed for good yet; of mean rates those who wait to try again."""
-        of_gear = 0.0 if self._requests is None else self._requests.open_requests(group)
-        return self.waiting_to_retry(group) + of_gear
-
-    def success(self, group: int) -> float:
-        """Share of first attempts that end usable, at the last evaluation."""
-        return float(self.net.group_algebra[group, FLOW_SUCCESS])
-
-    def health(self, group: int, region: int) -> float:
-        """The same for those sent to one region."""
-        return float(self.net.health[group, region])
-
-    def served(self, pool: int) -> float:
-        """Share of what the pool is offered that ends usable."""
-        return float(self.net.pool_algebra[pool, OUT_SERVED])
-
-    def demand(self, group: int) -> float:
-        """User requests per second now."""
-        return float(self.net.group_algebra[group, FLOW_DEMAND])
-
-    def offered(self, pool: int) -> float:
-        """Arrivals per second at the pool."""
-        return float(self.net.pool_algebra[pool, OUT_OFFERED])
-
-    def in_flight(self, pool: int) -> float:
-        """Requests inside the pool."""
-        pods = self.pods_of[pool]
-        return float(self.state[pods.start : pods.stop].sum())
-
-    def busy_share(self, pool: int) -> float:
-        """Busy slots of the ready pods as a share of their slots; 0 with no pod ready."""
-        return float(kernel.watched(GUARD_BUSY, pool, 0.0, self.state, self.net))
-
-    def pod_in_time(self, pod: int, within_s: float) -> float:
-        """Probability that a request arriving at the pod now gets a slot within this time; 1 if it is not ready."""
-        return float(kernel.watched(GUARD_POD_IN_TIME, pod, within_s, self.state, self.net))
 
     def trace(self) -> Floats:
         """(n, columns) recorded rows; see `kernel.write_trace`."""
@@ -430,14 +423,19 @@ class Traffic:
         """Note a crossing; True if the quantity is now below its level."""
         row = self._guards[guard]
         row[GUARD_BELOW] = 1.0 - row[GUARD_BELOW]
+        self._look_again()
         return bool(row[GUARD_BELOW])
 
     def reset_guard(self, guard: int) -> None:
         """Watch again, from above the level."""
+        self.wake()
+        self._look_again()
         self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
 
     def move_guard(self, guard: int, level: float, *, below: bool) -> None:
         """Watch at another level, from this side of it."""
+        self.wake()
+        self._look_again()
         self._guards[guard, [GUARD_LEVEL, GUARD_BELOW, GUARD_ARMED]] = min(level, _HIGHEST_LEVEL), float(below), 1.0
 
     def guard_of(self, guard: int) -> tuple[int, int, float]:
@@ -447,4 +445,6 @@ class Traffic:
 
     def arm_guard(self, guard: int, armed: bool) -> None:
         """Watch, or do not."""
+        self.wake()
+        self._look_again()
         self._guards[guard, GUARD_ARMED] = float(armed)

@@ -3,6 +3,7 @@
 A named tuple of flat arrays is what Numba compiles and caches well; a class or a dictionary would not.
 """
 
+import copy
 from typing import NamedTuple
 
 from numba import types
@@ -31,3 +32,8 @@ class Network(NamedTuple):
 
 
 NETWORK = types.NamedTuple([F2, F2, F2, F2, F3, F3, F2, I1, F2, F2, F2, F2, I1], Network)  # type: ignore[no-untyped-call]
+
+
+def copied(net: Network) -> Network:
+    """The same with arrays of its own."""
+    return copy.deepcopy(net)

@@ -10,7 +10,7 @@ from typing import Any
 
 import simpy
 from simpy.core import Environment
-from simpy.events import Event, EventPriority
+from simpy.events import NORMAL, Event, EventPriority
 
 from sim.laws import Law
 from sim.randomness import Draws
@@ -71,6 +71,13 @@ class Context:
         # next one, or the data plane would report the same crossing again.
         at_s = min(max(self.traffic.now_s, self.now_s), self.env.peek())
         heappush(self.env._queue, (at_s, _FIRST, next(self.env._eid), event))
+
+    def at(self, at_s: float, action: Callable[[], None]) -> None:
+        """Run `action` at a moment, to the last bit."""
+        event = Event(self.env)
+        event._ok, event._value = True, None
+        event.callbacks.append(lambda _: action())
+        heappush(self.env._queue, (at_s, NORMAL, next(self.env._eid), event))
 
     def process(self, steps: Steps) -> None:
         """Start a SimPy process."""

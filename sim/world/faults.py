@@ -17,6 +17,7 @@ from sim.world.context import Context, Steps
 from sim.world.effects import Effects
 from sim.world.elements import Element, elements_of, siblings_of
 from sim.world.log import Kind
+from sim.world.tape import Clock, Tape
 from sim.world.topology import Node
 
 
@@ -26,6 +27,8 @@ class Occurrence:
 
     name: str
     """`FAULT#K@ELEMENT`."""
+    number: int
+    """K."""
     fault: str
     element: Element
     ended: Event
@@ -47,18 +50,21 @@ class Faults:
         self._context = context
         self._effects = effects
         self._laws: dict[str, tuple[Law | None, Law | None]] = {}
-        self._strikes: dict[tuple[str, str], int] = {}
         self.active: dict[str, Occurrence] = {}
+        self.tape = Tape(context, effects.fleet, self.active, self._struck)
         for name, fault in context.scenario.faults.items():
             self._laws[name] = (_law(fault.every), _law(fault.repair.law))
-            elements = elements_of(fault.target, context.scenario, effects.fleet.topology)
+            named = elements_of(fault.target, context.scenario, effects.fleet.topology)
+            elements = [element for element in named if not fault.only or element.name in fault.only]
             for element in elements:
                 if fault.at:
                     self._schedule(name, fault, element, together=len(elements) > 1)
                 elif fault.per_deployment is not None:
                     context.process(self._deployments(name, fault, element))
                 else:
-                    context.process(self._clock(name, element))
+                    law = self._laws[name][0]
+                    assert law is not None
+                    self.tape.add(name, fault, element, law)
 
     def active_names(self, regions: Iterable[str] | None = None) -> list[str]:
         """Names of the faults that are active (in any of `regions`), in the order in which they began."""
@@ -90,18 +96,16 @@ class Faults:
 
     # -- when -----------------------------------------------------------------------------------------
 
-    def _clock(self, name: str, element: Element) -> Steps:
-        law = self._laws[name][0]
-        assert law is not None
-        index = 0
-        while True:
-            yield self._context.env.timeout(self._context.draw(law, element.name, f"{name}:time-to-failure", index))
-            index += 1
-            present = self._present(name, element)
-            if present is None:
-                present = self._strike_with_siblings(name, element)
-            if present is not None:
-                yield present.ended
+    def _struck(self, clock: Clock, start_again: Callable[[], None]) -> None:
+        """A clock strikes: an occurrence begins, unless one is there or nothing is there to hit."""
+        present = self._present(clock.fault, clock.element)
+        if present is None:
+            present = self._strike_with_siblings(clock.fault, clock.element)
+        if present is None:
+            start_again()
+        else:
+            assert present.ended.callbacks is not None
+            present.ended.callbacks.append(lambda _: start_again())
 
     def _deployments(self, name: str, fault: Fault, element: Element) -> Steps:
         deployments = fault.deployments
@@ -138,7 +142,7 @@ class Faults:
         cause = self._context.scenario.faults[name].common_cause
         if first is None or cause is None:
             return first
-        index = self._strikes[name, element.name]
+        index = first.number
         topology = self._effects.fleet.topology
         for sibling, prob in siblings_of(element, cause, self._context.scenario, topology):
             key = f"{element.name} with {sibling.name}"
@@ -149,12 +153,15 @@ class Faults:
         return first
 
     def _strike(self, name: str, element: Element, why: str = "", *, together: str = "") -> Occurrence | None:
-        """Begin an occurrence; None if there is nothing there to hit (a pod that is down already)."""
+        """Begin an occurrence; None if there is nothing there to hit (a pod that is down already), or it is spared."""
         if not self._effects.can_hit(element):
             return None
-        index = self._strikes[name, element.name] = self._strikes.get((name, element.name), 0) + 1
+        index = self.tape.count(name, element)
+        if {element.name, f"{index}@{element.name}"}.intersection(self._context.scenario.faults[name].spare):
+            return None
         occurrence = Occurrence(
             name=f"{name}#{index}@{element.name}",
+            number=index,
             fault=name,
             element=element,
             ended=Event(self._context.env),

@@ -136,6 +136,22 @@ class Fleet:
         """The process dies by itself and is restarted in place."""
         self._crash(pod, Kind.POD_LOST, what)
 
+    def restarted_unnoticed(self, pod: Pod, ready_s: float) -> float:
+        """A running pod crashed, restarted and is ready since `ready_s`; returns its new OOM level."""
+        pod.generation += 1
+        pod.n_starts += 1
+        pod.n_crashes = 1
+        pod.started_s = pod.leak_at_s = ready_s
+        pod.leaked_mib = 0.0
+        level = self._oom_level(pod)
+        pod.incarnation += 1
+        return level
+
+    def _oom_level(self, pod: Pod) -> float:
+        if self.services[pod.pool].memory is None:
+            return math.inf
+        return self._context.draws.exponential(pod.name, "oom", pod.incarnation)
+
     def restart(self, pod: Pod, what: str) -> None:
         """Somebody replaces the pod: no back-off, and earlier crashes are forgotten."""
         if pod.state is PodState.ABSENT:
@@ -326,9 +342,7 @@ class Fleet:
         pod.state = PodState.READY
         pod.started_s = pod.leak_at_s = self._context.now_s
         pod.leaked_mib = pod.leak_rate = 0.0
-        level = float("inf")
-        if self.services[pod.pool].memory is not None:
-            level = self._context.draws.exponential(pod.name, "oom", pod.incarnation)
+        level = self._oom_level(pod)
         pod.incarnation += 1
         self._context.traffic.start_pod(pod.row, oom_level=level)
         self.refresh_memory(pod)

@@ -73,6 +73,17 @@ class Record:
     from, the fault and its stated moment, or the occurrence itself where its target is `all ...`. Empty else."""
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A pod crashed and restarted and nobody noticed: neither plane was asked, and no record written."""
+
+    fault: str
+    """Key of the fault in the scenario."""
+    start_s: float
+    end_s: float
+    """When the pod was ready again."""
+
+
 TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")
 """Integrals per population since the start: user requests (first attempts) offered; requests that ended usable;
 attempts; first attempts that ended usable; usable weighted by the quality of what answered; attempts answered by
@@ -116,6 +127,8 @@ class TrialRecord:
     pools: tuple[str, ...]
     """`region/service`, in the order of the trace's columns."""
     records: list[Record] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
+    """Crashes without records, in order; a trial that is run to be read has records of all."""
     totals: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """(n_populations, len(TOTALS)) at the horizon."""
     month_start_s: Floats = field(default_factory=lambda: np.zeros(0))
@@ -126,4 +139,8 @@ class TrialRecord:
     """By region, standby and scale-out included."""
     pod_hours: dict[str, float] = field(default_factory=dict)
     """By service, all regions."""
+    simulated_s: float = 0.0
+    """Time in which the data plane was integrated; the rest was quiet and followed the undisturbed course."""
+    n_windows: int = 0
+    """Stretches of it."""
     trace: Trace | None = None

@@ -9,6 +9,7 @@ from sim.traffic.layout import OOM, REACHED, SHIFTED
 from sim.world.context import Context
 from sim.world.fleet import Fleet
 from sim.world.log import Kind
+from sim.world.tape import Tape
 
 _CROSSINGS_AT_ONCE = 10_000
 """More crossings than this without time passing are a fault of the model (Zeno), not of the system."""
@@ -16,13 +17,17 @@ _NO_TIME_S = 1e-6
 """Crossings that come closer to the first of them pass no time: some chatter from one double to the next."""
 
 
-def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int, int], str]) -> None:
+def run_until(
+    context: Context, fleet: Fleet, tape: Tape | None, end_s: float, stuck: Callable[[int, int], str]
+) -> None:
     """Run both planes until `end_s` (seconds since the start).
 
     Parameters
     ----------
     context : Context
         Time, log and data plane.
+    tape : Tape
+        When faults strike, if any do.
     fleet : Fleet
         Whose pods are killed when their memory is full.
     end_s : float
@@ -39,6 +44,12 @@ def run_until(context: Context, fleet: Fleet, end_s: float, stuck: Callable[[int
     crossings, since_s = 0, -1.0
     while True:
         next_s = min(env.peek(), end_s)
+        if tape is not None and tape.next_s < next_s:
+            parking = traffic.parking
+            if parking is not None and parking.is_parked and tape.pass_over(parking, next_s):
+                continue
+            next_s = tape.next_s
+            context.at(next_s, tape.strike_next)
         code, index = traffic.advance(next_s)
         if code == REACHED:
             if next_s >= end_s:

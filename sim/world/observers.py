@@ -15,7 +15,6 @@ from sim.traffic.layout import (
     GUARD_POD_IN_TIME,
     GUARD_SERVED,
     GUARD_SUCCESS,
-    N_TOTALS,
     Floats,
 )
 from sim.world.context import Context
@@ -53,7 +52,7 @@ class Observers:
         return np.diff(np.array([np.zeros_like(self._at_month_ends[0]), *self._at_month_ends]), axis=0)
 
     def _month_ends(self) -> None:
-        self._at_month_ends.append(totals_of(self._context.traffic))
+        self._at_month_ends.append(self._context.traffic.all_totals())
 
     def _success_crossed(self, group: int, name: str, below: bool) -> None:
         kind = Kind.SLI_BELOW if below else Kind.SLI_ABOVE
@@ -83,12 +82,6 @@ def watched_by(traffic: Traffic, guard: int, pod_names: Sequence[str]) -> str:
         return f"the chance of a free slot in {pod_names[index]}"
     quantity = {GUARD_SERVED: "served share", GUARD_BUSY: "busy share", GUARD_HOT: "busiest pod"}[kind]
     return f"the {quantity} of {'/'.join(names.pools[index])}"
-
-
-def totals_of(traffic: Traffic) -> Floats:
-    """(n_populations, N_TOTALS) integrals since the start."""
-    at = traffic.layout.totals
-    return traffic.state[at:].reshape(len(traffic.names.populations), N_TOTALS).copy()
 
 
 def month_starts(start: datetime, horizon_s: float) -> Floats:

@@ -21,7 +21,7 @@ from sim.world.fleet import Fleet
 from sim.world.log import TrialRecord
 from sim.world.loop import run_until
 from sim.world.meter import Meter
-from sim.world.observers import Observers, totals_of, trace_of, watched_by
+from sim.world.observers import Observers, trace_of, watched_by
 from sim.world.operations import OnCall
 from sim.world.probes import Probes
 from sim.world.providers import provider_outages
@@ -71,13 +71,14 @@ class Trial:
         *,
         keep: bool = False,
         trace_every_s: float = TRACE_EVERY_S,
+        blueprint: Blueprint | None = None,
     ) -> None:
         self._architecture = architecture
         self._trial = trial
         self._keep = keep
         draws = Draws(scenario.seed, trial)
         self.traffic = Traffic(
-            _blueprint(scenario),
+            blueprint or blueprint_of(scenario),
             tolerance=scenario.model.tolerance,
             trace_every_s=trace_every_s if keep else math.inf,
             noise=Noise(
@@ -97,6 +98,7 @@ class Trial:
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
+        self.faults.tape.writes_all = keep
         cold_caches(self.context, self.fleet, conditions)
         Probes(self.context, self.fleet)
         Autoscalers(self.context, self.fleet, standby)
@@ -109,10 +111,16 @@ class Trial:
             OnCall(self.context, scenario.operations, self.faults, self.controllers, actions)
         self._observers = Observers(self.context)
         self._meter = meter
+        if blueprint is None:
+            from sim.world.undisturbed import courses_of  # it runs a trial itself
+
+            courses = courses_of(scenario)
+            if courses is not None:
+                self.traffic.park_on(courses)
 
     def play_to(self, at_s: float) -> None:
         """From 0 to a moment (s since the start); what is due just then has not happened yet."""
-        run_until(self.context, self.fleet, at_s, self._stuck)
+        run_until(self.context, self.fleet, self.faults.tape, at_s, self._stuck)
 
     def run(self, until_s: float | None = None) -> TrialRecord:
         """From 0 to the horizon, or to a moment before it: the record of the same trial, cut off there."""
@@ -133,11 +141,14 @@ class Trial:
             populations=traffic.names.populations,
             pools=tuple(f"{region}/{service}" for region, service in traffic.names.pools),
             records=context.records,
-            totals=totals_of(traffic),
+            passed_over=self.faults.tape.passed_over,
+            totals=traffic.all_totals(),
             month_start_s=self._observers.month_start_s[: len(month_totals)],
             month_totals=month_totals,
             node_hours=self._meter.hours("node", end_s),
             pod_hours=self._meter.hours("pod", end_s),
+            simulated_s=end_s - (traffic.parking.parked_s if traffic.parking is not None else 0.0),
+            n_windows=traffic.parking.n_windows if traffic.parking is not None else 1,
             trace=trace_of(traffic) if self._keep else None,
         )
 
@@ -151,7 +162,7 @@ class Trial:
         )
 
 
-def _blueprint(scenario: Scenario) -> Blueprint:
+def blueprint_of(scenario: Scenario) -> Blueprint:
     """Network of a scenario, made once per process: a year's demand curve takes longer than a quiet trial."""
     known = _blueprints.get(id(scenario))
     if known is not None and known[0] is scenario:

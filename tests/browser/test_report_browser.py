@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from headless import find_browser, tab
 from report_fixture import ONE, make_result, make_scenario, make_sweep, make_trial
+from sensitivity_fixture import make_sensitivity
 from stability_fixture import make_stabilities
 
 from sim.report import build_replay_report, build_report
 from sim.report.html import render
+from sim.report.sensitivity import page_of_sensitivity
 from sim.report.stability import page_of_stability
 
 DRAWN = "document.documentElement.getAttribute('data-plots') === 'drawn'"
@@ -143,3 +145,15 @@ def test_the_stability_page(browser: str, tmp_path: Path, width: int):
     assert seen.probe["overflow"] <= 0
     assert seen.requests == []
     assert seen.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_page_of_a_sensitivity_study_draws_alone_and_whole(width: int, browser: str, tmp_path: Path) -> None:
+    html = render(page_of_sensitivity(make_sensitivity(tmp_path), "What matters"))
+    seen = visit(browser, html, tmp_path, width)
+    assert seen.requests == []
+    assert seen.complaints == []
+    assert seen.probe["boxes"] == html.count('<div class="plot"') == 7
+    assert seen.probe["empty"] == []
+    assert seen.probe["cut"] == []
+    assert seen.probe["overflow"] <= 0

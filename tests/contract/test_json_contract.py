@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import sim.commands.replay
 import sim.commands.run
 import sim.commands.stability_check
+import sim.study.sensitivity
 import sim.study.stability_all
 from sim.cli import app
 from sim.commands.documents import estimate_document
@@ -24,6 +25,7 @@ from sim.commands.stability_check import Check
 from sim.estimate import Estimate
 from sim.study import run_experiment
 from sim.study.replay import replay_trial
+from sim.study.sensitivity import sensitivity_of
 
 NUMBER = {"type": ["number", "null"]}
 TEXT = {"type": "string"}
@@ -127,6 +129,57 @@ STABILITY = exactly(
         ),
     },
     warnings={"type": "array", "items": TEXT, "minItems": 2},
+    page={"anyOf": [TEXT, {"type": "null"}]},
+)
+
+
+CHANGE = exactly(
+    about=TEXT,
+    kind={"enum": ["never", "more", "repair", "low", "high", "birnbaum"]},
+    setting=TEXT,
+    changes=map_of(ESTIMATE),
+    same={"type": "boolean"},
+)
+SEQUENCE = exactly(
+    sequence=TEXT,
+    outages={"type": "integer"},
+    minutes_per_year={"type": "number"},
+    lost_hours_per_year={"type": "number"},
+    share=ESTIMATE,
+    cumulative=SHARE,
+    in_set={"type": "boolean"},
+    example=exactly(
+        trial={"type": "integer"},
+        start=TIME,
+        end=TIME,
+        population=TEXT,
+        faults={"type": "array", "items": TEXT},
+        left_out={"type": "array", "items": TEXT},
+    ),
+    remains_without={"anyOf": [map_of(SHARE), {"type": "null"}]},
+)
+SOBOL = exactly(
+    noise_share=NUMBER,
+    mean_h_per_year={"type": "number"},
+    spread_h_per_year={"type": "number"},
+    knobs=map_of(
+        exactly(
+            range=TEXT, first=ESTIMATE, total=ESTIMATE, first_plain={"type": "number"}, total_plain={"type": "number"}
+        )
+    ),
+)
+SENSITIVITY = exactly(
+    architecture=TEXT,
+    trials={"type": "integer"},
+    base=map_of(ESTIMATE),
+    shares=map_of(map_of(ESTIMATE)),
+    effects={"type": "array", "items": CHANGE},
+    birnbaum={"type": "array", "items": CHANGE},
+    sequences={"type": "array", "items": SEQUENCE},
+    covered=SHARE,
+    sobol={"anyOf": [SOBOL, {"type": "null"}]},
+    warnings={"type": "array", "items": TEXT},
+    run=TEXT,
     page={"anyOf": [TEXT, {"type": "null"}]},
 )
 
@@ -236,3 +289,45 @@ def test_stability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_checks: in
     without = document("stability", str(write_scenario(tmp_path)), "--no-report")
     jsonschema.validate(without, STABILITY)
     assert without["page"] is None
+
+
+def queue_trial(scenario: Any, architecture: str, trial: int, *, keep: bool = False) -> Any:
+    """The stand-in with downtime in proportion to the queue, so that the Sobol indices are something."""
+    record, tables = fake_trial(scenario, architecture, trial, keep=keep)
+    tables["trials"]["downtime_s"] = np.full(1, 60.0 * scenario.services["web"].queue * (trial + 1))
+    tables["trials"]["common_cause_downtime_s"] = np.zeros(1)
+    for name in ("downtime_shares", "sequences"):
+        tables[name]["downtime_s"] = np.full(len(tables[name]["downtime_s"]), float(tables["trials"]["downtime_s"][0]))
+    return record, tables
+
+
+@pytest.mark.parametrize("with_sobol", [False, True])
+def test_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_sobol: bool):
+    monkeypatch.setattr(sim.study.sensitivity, "sensitivity_of", partial(sensitivity_of, trial_function=queue_trial))
+    file = str(write_scenario(tmp_path))
+    sobol = ("--sobol", "services.web.queue=10,60", "--sobol-samples", "4", "--cover", "50%")
+    asked = sobol if with_sobol else ()
+    common = ("-A", "double", "-n", "3", "--workers", "1", "--quiet", "--out", "here")
+    found = document("sensitivity", file, "--knob", "services.web.queue", *asked, *common)
+    jsonschema.validate(found, SENSITIVITY)
+    assert found["architecture"] == "double"
+    assert found["covered"] == (0.5 if with_sobol else 0.8)
+    assert (found["sobol"] is not None) is with_sobol
+    assert Path(found["page"]) == Path("here/sensitivity.html")
+    assert Path("here/run.json").exists()
+    assert {effect["about"] for effect in found["effects"]} == {"pod-crash", "region-loss", "services.web.queue"}
+    less = ("--no-knobs", "--elements", "none", "--no-report", "-n", "2", "--workers", "1", "--quiet")
+    again = document("sensitivity", file, *less)
+    jsonschema.validate(again, SENSITIVITY)
+    assert (again["page"], again["birnbaum"]) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--knob", "services.web.nope"), ("--step", "20"), ("--elements", "some"), ("-A", "nowhere"), ("--cover", "0%")],
+)
+def test_a_wrong_question_about_sensitivity_costs_nothing(tmp_path: Path, wrong: tuple[str, str]):
+    result = CliRunner().invoke(app, ["sensitivity", str(write_scenario(tmp_path)), *wrong])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert not Path("results").exists()

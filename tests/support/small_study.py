@@ -94,6 +94,12 @@ def fake_trial(scenario: Scenario, architecture: str, trial: int, *, keep: bool 
         "disturbances": [{"disturbance": i, "faults": "region-loss"} for i in range(n_outages)],
         "months": [{"month": m, "population": "people", "met": int(m > n_outages)} for m in range(12)],
         "fault_kinds": [{"fault": name, "occurrences": n_outages, "cascades": 0.0} for name in scenario.faults],
+        "downtime_shares": [
+            {"grouping": grouping, "name": name, "downtime_s": float(lengths.sum())}
+            for grouping, name in CAUSES.items()
+            if n_outages
+        ],
+        "sequences": [_sequence_row(starts, lengths)] if n_outages else [],
     }
     return record, {name: _table(name, found, architecture, trial) for name, found in rows.items()}
 
@@ -146,6 +152,24 @@ def _table(name: str, rows: list[dict[str, object]], architecture: str, trial: i
     return {
         column: np.array([(key | row).get(column, empty[kind]) for row in rows], dtype=kind)
         for column, kind in COLUMNS[name].items()
+    }
+
+
+CAUSES = {"fault": "region-loss", "element": "north", "level": "region", "cause": "independent faults"}
+
+
+def _sequence_row(starts: np.ndarray, lengths: np.ndarray) -> dict[str, object]:
+    return {
+        "sequence": "region-loss in north -> web fails in north",
+        "steps": 2,
+        "outages": len(starts),
+        "downtime_s": float(lengths.sum()),
+        "lost_hours": 500.0 * float(lengths.sum()) / 3600.0,
+        "example_population": "people",
+        "example_start_s": float(starts[0]),
+        "example_end_s": float(starts[0] + lengths[0]),
+        "example_records": 4,
+        "example_faults": "region-loss#1@north",
     }
 
 

@@ -45,7 +45,20 @@ def test_version_agrees_with_the_distribution():
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "run", "compare", "replay", "sweep", "validate", "schema", "report", "results", "stability"]
+    "command",
+    [
+        "demo",
+        "run",
+        "compare",
+        "replay",
+        "sweep",
+        "validate",
+        "schema",
+        "report",
+        "results",
+        "sensitivity",
+        "stability",
+    ],
 )
 def test_every_command_has_help(command: str):
     result = call(command, "--help")

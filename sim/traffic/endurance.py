@@ -1,0 +1,155 @@
+"""Which losses of pods the plane endures without anybody noticing, and up to which demand.
+
+Found by trying: from a steady state the pods are killed at once, and for half an hour nothing may cross a threshold,
+no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from sim.traffic.course import NO_HAZARD_PER_S, Change, Course, Scratch
+from sim.traffic.layout import *
+from sim.traffic.layout import Floats, Ints
+
+N_LEVELS: Final = 24
+"""Demand is tried in this many steps of the peak; an answer is rounded to the safe side."""
+_SETTLE_S: Final = 6.0 * 3600.0
+_WATCH_S: Final = 1800.0
+_BOOK_S: Final = 900.0
+_SUCCESS_SLACK: Final = 1e-6
+"""Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
+_BOOKED_AT: Final = (6, 12, 18, 24)
+
+
+class Endurance:
+    """What one architecture endures.
+
+    Parameters
+    ----------
+    course : Course
+        Its undisturbed course, with guards and demand.
+    """
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        names, shares = course.blueprint.names, course.net.pods[:, POD_SHARE]
+        first = np.concatenate([[0], np.cumsum(names.slots)]).astype(int)
+        running = course.net.pods[:, POD_READY] != 0.0
+        # Those that carry most are taken away first, but the one that carries most stays: no other set of as many
+        # leaves a pod with more load.
+        self._worst: list[list[int]] = []
+        for pool in range(len(names.pools)):
+            rows = [p for p in range(first[pool], first[pool + 1]) if running[p]]
+            rows.sort(key=lambda p: -shares[p])
+            self._worst.append(rows[1:] + rows[:1])
+        self.limit = lru_cache(maxsize=None)(self._limit)
+        self._steady = lru_cache(maxsize=None)(self._steady_state)
+        self._booked = lru_cache(maxsize=None)(self._totals_of_a_kill)
+        self._ones = [tuple(int(i == pool) for i in range(len(self._worst))) for pool in range(len(self._worst))]
+
+    def until_s(self, counts: tuple[int, ...], at_s: float) -> float:
+        """Until when so many pods of each pool may be missing; at or before `at_s` if it is too much now."""
+        if not any(counts):
+            return np.inf
+        limit = self.limit(counts)
+        return self._course.below_until_s(limit / N_LEVELS, at_s) if limit > 0 else -np.inf
+
+    def kill_totals(self, pods: Ints, at_s: Floats) -> Floats:
+        """(n_groups, N_TOTALS) what kills of these pods at these times (s) change of the totals, all together.
+
+        Tried with a pod in the middle of each pool; the loss of another one goes with its load.
+        """
+        nominal = self._course.net.pods
+        found = np.zeros((len(self._course.net.groups), N_TOTALS))
+        pools, levels = nominal[pods, POD_POOL].astype(int), self._course.levels_at(at_s) * N_LEVELS
+        for pool in np.unique(pools).tolist():
+            tried, booked = self._booked(pool)
+            if not booked.any():
+                continue
+            mine = pools == pool
+            times = nominal[pods[mine], POD_SHARE] / nominal[self._middle(pool), POD_SHARE]
+            k = np.clip(np.searchsorted(tried, levels[mine], side="right") - 1, 0, len(tried) - 2)
+            part = (levels[mine] - tried[k]) / (tried[k + 1] - tried[k])
+            weights = np.bincount(k, times * (1.0 - part), len(tried)) + np.bincount(k + 1, times * part, len(tried))
+            found += np.tensordot(weights, booked, axes=1)
+        return found
+
+    def one_of(self, pool: int) -> tuple[int, ...]:
+        """One pod of a pool missing, as counts of all pools."""
+        return self._ones[pool]
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _middle(self, pool: int) -> int:
+        rows = sorted(self._worst[pool])
+        return rows[len(rows) // 2]
+
+    def _totals_of_a_kill(self, pool: int) -> tuple[Floats, Floats]:
+        """Levels at which a kill was tried, 0 among them, and (n_levels, n_groups, N_TOTALS) what it changed."""
+        levels = [j for j in _BOOKED_AT if j <= self.limit(self.one_of(pool))]
+        nothing = np.zeros((len(self._course.net.groups), N_TOTALS))
+        booked = np.array([nothing, *(self._kill_totals(pool, j) for j in levels)])
+        if not levels or np.abs(booked).max() < 1e-6:
+            return np.array([0.0, 1.0]), np.zeros((2, *nothing.shape))
+        return np.array([0.0, *levels]), booked
+
+    def _limit(self, counts: tuple[int, ...]) -> int:
+        """Highest level at which the loss is endured, 0 if none: by bisection, as more demand is never easier."""
+        low, high = 0, N_LEVELS + 1
+        while high - low > 1:
+            middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
+            low, high = (middle, high) if self._endures(counts, middle) else (low, middle)
+        return low
+
+    def _endures(self, counts: tuple[int, ...], level: int) -> bool:
+        scratch, steady = self._at(level), self._steady(level)
+        if steady is None:
+            return False
+        before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
+        for pool, count in enumerate(counts):
+            for pod in self._worst[pool][:count]:
+                scratch.change(Change(0.0, pod, starts=False))
+        if not scratch.run(_WATCH_S, self._course.guards):
+            return False
+        layout = self._course.blueprint.layout
+        hazard = scratch.state[layout.hazard : layout.hold] - steady[layout.hazard : layout.hold]
+        success = scratch.net.group_algebra[:, FLOW_SUCCESS]
+        return bool(
+            hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S and (success >= before - _SUCCESS_SLACK).all()
+        )
+
+    def _at(self, level: int) -> Scratch:
+        """A plane in the steady state of a level, at time 0."""
+        scratch = self._at_constant_demand(level)
+        steady = self._steady(level)
+        if steady is not None:
+            scratch.begin(0.0, steady)
+            scratch.run(1e-3)  # so that the algebra is that of the state
+        return scratch
+
+    def _at_constant_demand(self, level: int) -> Scratch:
+        scratch = Scratch(self._course)
+        curves = scratch.net.curves
+        curves[:, :3] = 1.0
+        curves[:, 3] = self._course.peak_per_s * level / N_LEVELS
+        return scratch
+
+    def _steady_state(self, level: int) -> Floats | None:
+        """State in the long run at a constant demand; None if there something crosses a threshold anyway."""
+        scratch = self._at_constant_demand(level)
+        scratch.begin(0.0, self._course.blueprint.state)
+        scratch.run(_SETTLE_S)
+        scratch.begin(0.0, scratch.state.copy())
+        return scratch.state.copy() if scratch.run(_WATCH_S, self._course.guards) else None
+
+    def _kill_totals(self, pool: int, level: int) -> Floats:
+        found = []
+        for killed in ([], [self._middle(pool)]):
+            scratch = self._at(level)
+            for pod in killed:
+                scratch.change(Change(0.0, pod, starts=False))
+            scratch.run(_BOOK_S)
+            found.append(scratch.state[self._course.blueprint.layout.totals :].copy())
+        return np.asarray(found[1] - found[0]).reshape(len(self._course.net.groups), N_TOTALS)

@@ -1,0 +1,118 @@
+"""The undisturbed course of an architecture: a trial in which nothing goes wrong, and where it is quiet.
+
+Trials follow it while they are at rest (`sim.traffic.parking`). What happens without any fault, such as a pod that
+is too hot at the peak of December, is not quiet: trials simulate it.
+"""
+
+from collections import OrderedDict
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sim.scenario.schema import Scenario
+from sim.traffic import kernel
+from sim.traffic.course import NEVER_KILLED, Course, same_parameters
+from sim.traffic.engine import Traffic
+from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS, Floats
+from sim.traffic.network import Network, copied
+from sim.traffic.parking import Courses
+from sim.world.log import Kind
+
+if TYPE_CHECKING:
+    from sim.world.trial import Trial
+
+SHORTEST_S: Final = 14.0 * 86400.0
+"""On shorter horizons the course costs as much as it saves."""
+_KNOT_S: Final = 3600.0
+_MOST_KNOTS: Final = 20_000
+_MOST_COURSES: Final = 8
+_MOST_SCENARIOS: Final = 64
+_courses: OrderedDict[int, tuple[Scenario, Courses | None]] = OrderedDict()
+
+
+def why_simulated(scenario: Scenario) -> str:
+    """Why no time of this architecture is skipped; empty if it may be."""
+    if scenario.model.quiet == "simulate":
+        return "model.quiet is simulate"
+    if scenario.horizon < SHORTEST_S:
+        return "the horizon is short"
+    if not scenario.populations:
+        return "nobody uses it"
+    if scenario.model.noise == "always":
+        return "model.noise is always"
+    if scenario.operations is not None and scenario.operations.script:
+        return "operations follow a script"
+    scaled = [name for name, service in scenario.services.items() if service.autoscale is not None]
+    return f"{scaled[0]} is scaled by an autoscaler" if scaled else ""
+
+
+def courses_of(scenario: Scenario) -> Courses | None:
+    """Courses of an architecture, each made once per process when first asked for; None if no time may be skipped."""
+    known = _courses.get(id(scenario))
+    if known is not None and known[0] is scenario:
+        return known[1]
+    found: Courses | None = None
+    if not why_simulated(scenario):
+        courses = lru_cache(maxsize=_MOST_COURSES)(partial(_course, scenario))
+        found = None if courses(()).is_open.all() else courses
+    _courses[id(scenario)] = (scenario, found)
+    if len(_courses) > _MOST_SCENARIOS:
+        _courses.popitem(last=False)
+    return found
+
+
+def _course(scenario: Scenario, more: tuple[int, ...]) -> Course:
+    """The course with these pods (rows) more than are placed, as people leave them after an incident."""
+    from sim.world.trial import Trial, blueprint_of
+
+    blueprint = blueprint_of(scenario)
+    trial = Trial(_undisturbed(scenario), "undisturbed", 0, blueprint=blueprint)
+    for row in more:
+        trial.fleet.begin(trial.fleet.pods[row], warm=True)
+    traffic, pods = trial.traffic, trial.traffic.net.pods
+    leaks = pods[:, POD_ROOM_LOSS].copy()
+    pods[np.isfinite(pods[:, POD_OOM_LEVEL]), POD_OOM_LEVEL] = NEVER_KILLED
+    pods[:, POD_ROOM_LOSS] = 0.0
+    knot_s = _knots(scenario.horizon)
+    n = len(knot_s) - 1
+    at, is_open = blueprint.layout.totals, np.zeros(n, dtype=bool)
+    moving, totals = np.zeros((n + 1, at), dtype=np.float32), np.zeros((n + 1, blueprint.layout.size - at))
+    traces = np.zeros((n + 1, 1 + 3 * len(traffic.names.populations) + 5 * len(traffic.names.pools)))
+    moving[0], totals[0] = traffic.state[:at], traffic.state[at:]
+    net, guards = traffic.net, traffic.guards
+    for k, end_s in enumerate(knot_s[1:].tolist()):
+        before = traffic.n_crossings, _n_events(trial)
+        trial.play_to(end_s)
+        moving[k + 1], totals[k + 1] = traffic.state[:at], traffic.state[at:]
+        kernel.write_trace(end_s, traffic.state, traces[k + 1 : k + 2], np.zeros(N_CLOCK), traffic.net)
+        if k == 0:  # guards of what is always below its level have flipped by now
+            net, guards = copied(traffic.net), traffic.guards.copy()
+        is_open[k] = before != (traffic.n_crossings, _n_events(trial)) or not _is_nominal(traffic, net, guards)
+    net.pods[:, POD_ROOM_LOSS] = leaks
+    return Course(blueprint, scenario.model.tolerance, knot_s, moving, totals, traces, is_open, net, guards)
+
+
+def _knots(horizon_s: float) -> Floats:
+    """Every full hour, where demand curves bend, and the horizon; fewer on the longest horizons."""
+    distance_s = max(_KNOT_S, horizon_s / _MOST_KNOTS)
+    return np.append(np.arange(np.ceil(horizon_s / distance_s)) * distance_s, horizon_s)
+
+
+def _n_events(trial: "Trial") -> int:
+    """Things that happened and that a trial at rest could not skip."""
+    return sum(record.kind is not Kind.DR_TEST for record in trial.context.records)
+
+
+def _is_nominal(traffic: Traffic, net: Network, guards: Floats) -> bool:
+    running = (traffic.net.pods[:, POD_READY] == net.pods[:, POD_READY]).all()
+    return bool(running) and same_parameters(traffic.net, traffic.guards, net, guards)
+
+
+def _undisturbed(scenario: Scenario) -> Scenario:
+    """The same without faults; of single requests there are none."""
+    failover = scenario.failover
+    if failover.provider is not None:
+        failover = failover.model_copy(update={"provider": failover.provider.model_copy(update={"availability": 1.0})})
+    model = scenario.model.model_copy(update={"noise_requests": 0})
+    return scenario.model_copy(update={"faults": {}, "failover": failover, "model": model})
