@@ -90,7 +90,7 @@ def render_rare(found: dict[str, Any]) -> str:
     text = (
         f"Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, {about['processor']}, "
         f"load at the start {about['load_at_start']}. Events and seconds are those of the run times (half-width "
-        "reached / 10 %)^2; where plain sampling stopped before 10 %, that is an extrapolation from its measured variance."
+        "reached / 10 %)^2; where plain sampling stopped before 10 %, that is extrapolated from its measured variance."
     )
     return "\n".join([text, "", *_table(head, body)])
 

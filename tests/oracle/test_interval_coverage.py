@@ -1,4 +1,4 @@
-"""The coverage experiment of the documents: some of its cells quickly, all of them with `-m slow`, and what it keeps."""
+"""The coverage experiment of the documents: some cells quickly, all of them with `-m slow`, and what it keeps."""
 
 import json
 import math
