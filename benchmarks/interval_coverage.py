@@ -240,7 +240,7 @@ def count_cells() -> Iterator[Cell]:
     for prob, n in ((0.3, 30), (0.1, 100), (0.01, 100), (0.001, 1000), (1e-4, 1000)):
         law = {"prob": prob, "n": n}
         both: dict[str, Method] = {
-            "regionfall (Wilson)": lambda x, r, n=n: _ends(proportion_interval(float(x[0]), n)),
+            "regionfall": lambda x, r, n=n: _ends(proportion_interval(float(x[0]), n)),
             "exact": lambda x, r, n=n: _ends(proportion_interval(float(x[0]), n, method="exact")),
         }
         yield Cell(

@@ -264,6 +264,31 @@ def stability(
 
 
 @app.command()
+def rare(
+    file: Scenario,
+    architecture: Architectures = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="auto|plain|splitting|biasing", help="How rare failures are reached.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="Half-width of intervals over the estimate.")] = "10%",
+    events: Annotated[float, typer.Option("--events", min=1, help="Most events to simulate for each number.")] = 1e8,
+    seed: Seed = None,
+    output: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Estimate failures of a reliability scenario that are too rare for plain trials."""
+    from sim.commands.rare import show_rare
+    from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
+
+    scenario = ScenarioChoice.of(file, overlay, set_)
+    choice = RunChoice.of(architecture, seed=seed)
+    output_choice = OutputChoice.of(output, quiet=quiet)
+    show_rare(scenario, choice, output_choice, method=method, precision=precision, most_events=events)
+
+
+@app.command()
 def sensitivity(
     file: Scenario,
     architecture: Architecture = None,

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from estimation_pages import RENDERERS as ESTIMATION
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PASSAGE = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -267,6 +269,7 @@ RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "sensitivity-sequences": ("reference/sensitivity", render_sensitivity_sequences),
     "sensitivity-sobol": ("reference/sensitivity", render_sensitivity_sobol),
     "random-scenarios": ("validation/random_scenarios", render_random_scenarios),
+    **ESTIMATION,
 }
 """Passage -> where under `results/` its numbers are, and how they are written."""
 

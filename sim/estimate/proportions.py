@@ -6,6 +6,9 @@ from typing import Literal
 from sim.errors import UsageError
 from sim.estimate.base import Estimate, risk, unseen_prob
 
+FEW = 10
+"""Fewer trials with (or without) the event make Wilson's interval too short on the side of the rare outcome."""
+
 
 def proportion_interval(
     successes: float, n: int, *, confidence: float = 0.95, method: Literal["wilson", "exact"] = "wilson"
@@ -21,8 +24,9 @@ def proportion_interval(
     confidence : float
         In (0.5, 1).
     method : str
-        `wilson`: score interval (Wilson 1927), near its nominal coverage on average over the probability;
-        `exact`: Clopper and Pearson (1934), never below it.
+        `wilson`: score interval (Wilson 1927), near its nominal coverage on average over the probability; where fewer
+        than `FEW` trials had the event (or had it not) its hull with the exact one, because one event in n trials
+        lifts Wilson's lower end so far that it covers 90 %. `exact`: Clopper and Pearson (1934), never below.
 
     Returns
     -------
@@ -52,6 +56,9 @@ def proportion_interval(
         return Estimate(1.0, 1.0 - unseen_prob(alpha, n), 1.0, confidence, n, note=f"in all of {n} trials")
     if method == "wilson":
         low, high = wilson(successes, n, alpha)
+        if min(successes, n - successes) < FEW:
+            exact = clopper_pearson(successes, n, alpha)
+            low, high = min(low, exact[0]), max(high, exact[1])
     elif successes != int(successes):
         raise UsageError(f"the exact interval needs a whole number of successes; got {successes!r}")
     else:
@@ -114,7 +121,7 @@ def wilson(successes: float, n: int, alpha: float) -> tuple[float, float]:
     return max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
-def clopper_pearson(successes: int, n: int, alpha: float) -> tuple[float, float]:
+def clopper_pearson(successes: float, n: int, alpha: float) -> tuple[float, float]:
     """Return the ends of the exact interval: the probabilities at which either tail of the count is alpha / 2."""
     from scipy.special import betaincinv
 

@@ -164,7 +164,9 @@ class _Builder:
         self.ages[member.number] = aged
         onset = self._event(member.name, law_of(element.ageing.onset), alive * (aged == 0), "ageing onset")
         m.act(m.set_to(aged, 1))
-        fails = self._event(member.name, law_of(element.ageing.fails), alive * (aged == 1), "ageing", f"{name} (ageing)")
+        fails = self._event(
+            member.name, law_of(element.ageing.fails), alive * (aged == 1), "ageing", f"{name} (ageing)"
+        )
         m.act(m.set_to(aged, 2))
         m.act(Action(at.STRIKE, member.number))
         return [m.set_to(aged, 0), Action(at.RENEW, onset), Action(at.RENEW, fails)]

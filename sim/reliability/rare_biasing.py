@@ -3,9 +3,10 @@
 A cycle goes from the state of the start back to it. While the system is up, the next event is a failure with
 probability `bias` instead of the tiny one that it has beside repairs; each kind of failure that can happen is equally
 likely, and within a kind each element (balanced: Shahabuddin 1994, Management Science 40(3); a kind is those with the
-same mean time, so that thirty workstations do not hide three switches). The product of the ratios of probabilities is the cycle's weight. From the
-first failure of the system on, nothing is biased. Time in a state is counted by its mean. A cycle is a few events long,
-so weights stay tame; over whole years they degenerate and look precise, which is why there is no such function here.
+same mean time, so that thirty workstations do not hide three switches). The product of the ratios of probabilities is
+the cycle's weight. From the first failure of the system on, nothing is biased. Time in a state is counted by its mean.
+A cycle is a few events long, so weights stay tame; over whole years they degenerate and look precise, which is why
+there is no such function here.
 """
 
 import math

@@ -52,7 +52,7 @@ def levels_of(machine: Machine, gate: Gate) -> Levels:
         parts = inputs[first[place] : first[place + 1]]
         each = [int(machine.begins[n] == at.WORKS) if kind == 0 else distances[n] for kind, n in parts]
         distances.append(_nearest(each, machine.gate_needs[number]))
-    widest = max(b - a for a, b in zip(first, first[1:], strict=False))
+    widest = int(np.diff(first).max())
     return Levels(
         gates=np.array(order, dtype=np.int64),
         first=np.array(first, dtype=np.int64),

@@ -177,10 +177,10 @@ def is_start(m: Any, s: Any) -> bool:
     for v in range(len(m.variables)):
         if s.x[v] != m.variables[v, at.BEGIN]:
             return False
+    n_away = 0
     for c in range(len(m.crews)):
-        if s.crews[c, at.SPOT] != 0:
-            return False
-    return True
+        n_away += 1 if s.crews[c, at.SPOT] != 0 else 0
+    return n_away == 0
 
 
 @compiled

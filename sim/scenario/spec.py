@@ -89,8 +89,8 @@ class LognormalLaw(_Estimated):
     sigma: Annotated[float, Field(gt=0, le=10)] | None = None
     """Standard deviation of the logarithm; instead of p95."""
     interval: Interval | None = None
-    """95 % interval of the median (or mean) where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and results show
-    what comes from that."""
+    """95 % interval of the median (or mean) where it is an estimate, such as [20d, 45d]: pairs of trials draw it, and
+    results show what comes from that."""
 
     @model_validator(mode="after")
     def _one_place_one_spread(self) -> Self:

@@ -15,7 +15,8 @@ from sim.reliability.model import Model, new_state
 from sim.reliability.renewal import is_uncoupled, run_tapes, tapes_of
 from sim.reliability.trials import run_trials, run_until
 from sim.scenario.reliability import ReliabilityScenario
-from sim.study.tables import Tables
+from sim.study.parameters import INNER, uncertain_laws, with_drawn_parameters
+from sim.study.tables import Tables, merge
 from sim.world.log import Kind, Record, TrialRecord
 
 MOST_TRACED = 1_000_000
@@ -35,6 +36,19 @@ def model_of(scenario: ReliabilityScenario) -> tuple[Built, Model]:
 
 def measured_trials(scenario: ReliabilityScenario, architecture: str, trials: range) -> Tables:
     """Run and measure consecutive trials; the rows of each depend on its number only."""
+    if uncertain_laws(scenario):  # those of one draw of the parameters together
+        draws = sorted({trial // INNER for trial in trials})
+        parts = []
+        for draw in draws:
+            mine = range(max(trials.start, draw * INNER), min(trials.stop, (draw + 1) * INNER))
+            drawn = with_drawn_parameters(scenario, mine.start)
+            assert isinstance(drawn, ReliabilityScenario)
+            parts.append(_measured(drawn, architecture, mine))
+        return merge(parts, [architecture])
+    return _measured(scenario, architecture, trials)
+
+
+def _measured(scenario: ReliabilityScenario, architecture: str, trials: range) -> Tables:
     built, model = model_of(scenario)
     labels = built.machine.names.labels
     numbers = np.arange(trials.start, trials.stop)
@@ -47,7 +61,9 @@ def measured_trials(scenario: ReliabilityScenario, architecture: str, trials: ra
 
 def recorded_trial(scenario: ReliabilityScenario, architecture: str, trial: int) -> tuple[TrialRecord, Tables]:
     """One trial with its event log; there are no curves, because there is no traffic."""
-    built, model = model_of(scenario)
+    drawn = with_drawn_parameters(scenario, trial)
+    assert isinstance(drawn, ReliabilityScenario)
+    built, model = model_of(drawn)
     names = built.machine.names
     state = new_state(model, len(names.labels), log_room=MOST_TRACED, trace_room=MOST_TRACED)
     begin(model, state, trial)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sim.reliability.rare_splitting import Histories
 
 Method = Literal["auto", "plain", "splitting", "biasing"]
+METHODS = ("auto", "plain", "splitting", "biasing")
 Floats = NDArray[np.float64]
 PILOT = 2_000
 """Histories by which each splitting factor is chosen, at least ..."""
@@ -140,7 +141,7 @@ def _is_plain(method: Method, machine: "Machine") -> bool:
 def _method_of(method: Method, machine: "Machine", *, long_run: bool) -> str:
     from sim.reliability.rare_biasing import failure_events, refuse_biasing
 
-    if method not in ("auto", "plain", "splitting", "biasing"):
+    if method not in METHODS:
         raise UsageError(f"got method {method!r}, expected auto, plain, splitting or biasing")
     if method in ("plain", "splitting") or (method == "auto" and not long_run):
         return "splitting" if method == "auto" else method
