@@ -35,6 +35,10 @@ class RunOptions:
         Names to run, in the experiment's order. Default: all.
     confidence : float
         Of every interval, 0.5 < confidence < 1.
+    executor : str
+        `processes` (of this machine) or `dask` (a Dask cluster of `workers` processes on loopback).
+    scheduler : str, optional
+        Address of a running Dask scheduler, whose workers are used; connect only to one that you trust.
     command : str
         What the user typed; kept with the results.
     """

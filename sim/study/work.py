@@ -14,8 +14,11 @@ from typing import Protocol
 from sim.errors import RunError
 from sim.scenario.document import Experiment
 from sim.scenario.schema import Scenario
-from sim.study.tables import Tables
+from sim.study.tables import Tables, merge
 from sim.world.log import TrialRecord
+
+MOST_LOOSE_TABLES = 1024
+"""Tables of single trials before they are joined: an array of one row takes more memory than its row."""
 
 
 class TrialFunction(Protocol):
@@ -61,7 +64,7 @@ class TaskResult:
 
     task: Task
     tables: list[Tables]
-    """One per trial."""
+    """Each holds one or more trials, and together they hold the task's."""
     took_s: float
     records: list[TrialRecord] = field(default_factory=list)
     """Kept records only."""
@@ -115,8 +118,11 @@ def run_task(job: Job, task: Task) -> TaskResult:
         result.tables.append(tables)
         if task.keep:
             result.records.append(record)
+        if len(result.tables) >= MOST_LOOSE_TABLES:
+            result.tables[:] = [merge(result.tables, [task.architecture])]
     took_s = time.perf_counter() - started_s
-    return TaskResult(task, result.tables, took_s, result.records)
+    tables_of_task = [merge(result.tables, [task.architecture])] if len(result.tables) > 1 else result.tables
+    return TaskResult(task, tables_of_task, took_s, result.records)
 
 
 def _failure_text(scenario: Scenario, architecture: str, trial: int, error: Exception) -> str:
