@@ -15,6 +15,9 @@ MOST_TRIALS = 10_000_000
 """As in a scenario file; each open trial takes memory."""
 
 
+EXECUTORS = ("processes", "dask")
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How an experiment is run.
@@ -50,6 +53,8 @@ class RunOptions:
     out: Path | None = None
     architectures: tuple[str, ...] = ()
     confidence: float = 0.95
+    executor: str = "processes"
+    scheduler: str | None = None
     command: str = ""
 
     def __post_init__(self) -> None:
@@ -61,6 +66,8 @@ class RunOptions:
             raise UsageError(f"trials is {self.trials}, but must be at most {MOST_TRIALS}")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}, but must be at least 0 and below 2^63")
+        if self.executor not in EXECUTORS:
+            raise UsageError(f"executor is {self.executor}, but must be {' or '.join(EXECUTORS)}")
         if not 0.5 < self.confidence < 1:
             raise UsageError(f"confidence is {self.confidence}, but must lie between 0.5 and 1, e.g. 0.95")
 

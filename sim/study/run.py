@@ -79,12 +79,17 @@ def run_experiment(
     job = Job(json.dumps(meta["document"]), trial_function)
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
-        with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
+        with run.recorded(), Dispatcher(job, workers or workers_of(options)) as dispatcher:
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables)
             meta["table_hash"] = found.hash
         tables = store.tables(list(experiment.scenarios), int(meta["trials_asked"]))
     return _result(options.out, experiment, meta, (tables, found), kept)
+
+
+def workers_of(options: RunOptions) -> Workers:
+    """Where the options say that tasks run."""
+    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler)
 
 
 def load_result(folder: Path) -> RunResult:
