@@ -31,6 +31,14 @@ class TrialFunction(Protocol):
         ...
 
 
+class BatchFunction(Protocol):
+    """The attribute `batch` of a trial function whose trials are too quick to be called one by one."""
+
+    def __call__(self, scenario: Scenario, architecture: str, trials: range) -> Tables:
+        """Tables of consecutive trials, the rows of each as the trial alone would give them."""
+        ...
+
+
 def engine_trial(
     scenario: Scenario, architecture: str, trial: int, *, keep: bool = False
 ) -> tuple[TrialRecord, Tables]:
@@ -107,6 +115,9 @@ def run_task(job: Job, task: Task) -> TaskResult:
     """
     scenario = _experiment(job.document).scenarios[task.architecture]
     started_s = time.perf_counter()
+    batch = getattr(job.trial_function, "batch", None)
+    if batch is not None and not task.keep:
+        return TaskResult(task, [_batched(batch, scenario, task)], time.perf_counter() - started_s)
     result = TaskResult(task, [], 0.0)
     for trial in task.trials:
         if _should_stop():
@@ -123,6 +134,14 @@ def run_task(job: Job, task: Task) -> TaskResult:
     took_s = time.perf_counter() - started_s
     tables_of_task = [merge(result.tables, [task.architecture])] if len(result.tables) > 1 else result.tables
     return TaskResult(task, tables_of_task, took_s, result.records)
+
+
+def _batched(batch: BatchFunction, scenario: Scenario, task: Task) -> Tables:
+    """Tables of all trials of a task at once; raises RunError like a trial alone."""
+    try:
+        return batch(scenario, task.architecture, task.trials)
+    except Exception as error:
+        raise RunError(_failure_text(scenario, task.architecture, task.first, error)) from error
 
 
 def _failure_text(scenario: Scenario, architecture: str, trial: int, error: Exception) -> str:

@@ -56,7 +56,7 @@ def test_a_killed_scheduler_is_named_and_the_run_continues_elsewhere(
             cluster.scheduler.kill()
 
     options = RunOptions(scheduler=cluster.address, chunk=2, out=tmp_path / "run")
-    with pytest.raises(RunError, match="no Dask scheduler answers at .* give the same command again"):
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at .* give the same command again"):
         run_experiment(small_experiment(tmp_path), options, progress=kill_it, trial_function=slow_trial)
     stored = json.loads((tmp_path / "run" / "run.json").read_text())
     assert stored["stop_reason"] == "failed"
@@ -69,7 +69,7 @@ def test_a_killed_scheduler_is_named_and_the_run_continues_elsewhere(
 
 def test_no_scheduler_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster_module, "CONNECT_TIMEOUT_S", 1.0)
-    with pytest.raises(RunError, match="no Dask scheduler answers at tcp://127.0.0.1"):
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127.0.0.1"):
         DaskWorkers(f"tcp://127.0.0.1:{free_port()}").start()
 
 
