@@ -36,7 +36,7 @@ from sim.world.log import TrialRecord
 
 FLUSH_INTERVAL_S = 5.0
 """Results are stored this often: most of what a power cut can cost."""
-FLUSH_BYTES = 1 << 26
+FLUSH_BYTES = 1 << 24
 """And no more than this waits in memory."""
 
 

@@ -10,7 +10,7 @@ from sim.study.work import Task
 
 TASK_TARGET_S = 1.0
 """Long enough that handing out work costs nothing, short enough that little is lost when a worker dies."""
-TASK_TARGET_BYTES = 1 << 24
+TASK_TARGET_BYTES = 1 << 22
 """Of tables in a result: some are on their way at any time, and memory stays flat however quick trials are."""
 MOST_TRIALS_PER_TASK = 1 << 20
 

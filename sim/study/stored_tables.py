@@ -16,7 +16,7 @@ from sim.study.parquet import read_table
 from sim.study.ranges import below
 from sim.study.tables import Column, Table, Tables, n_rows, rows_between
 
-PARTS_AT_HAND = 3
+PARTS_AT_HAND = 2
 """Read parts that are kept: tasks end a little out of order, so neighbours in one part are asked for in turns."""
 
 
