@@ -316,14 +316,20 @@ def report(
 
 @app.command()
 def results(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path("results"),
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FOLDER] | show RUN | verify RUN | remove RUN...", help="What to do; else lists."),
+    ] = None,
+    state: Annotated[str | None, typer.Option("--state", help="List only: done, interrupted, killed ...")] = None,
+    sort: Annotated[str, typer.Option("--sort", help="List by: started, name, size, trials.")] = "started",
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
     output: Output = "table",
 ) -> None:
-    """List the runs that are stored."""
+    """List the runs that are stored; show, verify or remove one."""
     from sim.commands.request import OutputChoice
-    from sim.commands.stored import list_results
+    from sim.commands.stored import ListChoice, results_command
 
-    list_results(folder, OutputChoice.of(output))
+    results_command(arguments or [], ListChoice(state, sort), OutputChoice.of(output), sure=yes)
 
 
 def main() -> None:

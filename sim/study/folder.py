@@ -74,7 +74,7 @@ class ResultsFolder:
         try:
             _refuse_other_run(path, identity)
             with storage_errors(path):
-                self._manifest = _load_manifest(path)
+                self._manifest = open_manifest(path)
                 self._drop_damaged()
         except BaseException:
             self._lock.release()
@@ -154,7 +154,7 @@ def open_stored(folder: Path) -> tuple[dict[str, Any], Manifest]:
     Raises RunError if it holds no run, or if a part is damaged (the text names the file and the way out).
     """
     meta = read_json(folder / RUN_FILE)
-    manifest = _load_manifest(folder)
+    manifest = open_manifest(folder)
     faults = [fault for name, part in manifest.parts.items() if (fault := damage_of(folder, name, part))]
     if faults:
         command = meta.get("command") or "the run's command"
@@ -175,9 +175,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _load_manifest(folder: Path) -> Manifest:
+def open_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; raises RunError with the file and the way out if it is damaged."""
     path = folder / PROGRESS_FILE
-    return Manifest.from_document(read_json(path)) if path.exists() else Manifest()
+    if not path.exists():
+        return Manifest()
+    try:
+        return Manifest.from_document(read_json(path))
+    except RunError as error:
+        raise RunError(
+            f"{path} is damaged ({error}). Put it back from a copy; or remove it and give the same command again with "
+            f"--out {folder}: all trials are run again"
+        ) from error
 
 
 def _is_known(part: Tables, known: dict[str, Ranges]) -> bool:

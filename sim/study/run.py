@@ -27,7 +27,7 @@ from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
 from sim.study.stopping import most_trials, unmet
 from sim.study.stored_tables import StoredTables, stored_blocks
-from sim.study.summary import summarise
+from sim.study.summary import Summary, summarise
 from sim.study.tables import Table, Tables, n_bytes
 from sim.study.warning_lines import warning_lines
 from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
@@ -83,8 +83,15 @@ def run_experiment(
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables)
             meta["table_hash"] = found.hash
+            meta["headline"] = headline(summarise(found.tables, experiment.scenarios, float(meta["confidence"])))
         tables = store.tables(list(experiment.scenarios), int(meta["trials_asked"]))
     return _result(options.out, experiment, meta, (tables, found), kept)
+
+
+def headline(summary: Summary) -> dict[str, dict[str, float]]:
+    """Availability and its interval by architecture, for the list of stored runs."""
+    found = {name: mine["availability_time"] for name, mine in summary.estimates.items() if "availability_time" in mine}
+    return {name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in found.items()}
 
 
 def workers_of(options: RunOptions) -> Workers:

@@ -82,7 +82,7 @@ def test_an_empty_table_keeps_its_types(tmp_path: Path):
 
 def test_two_processes_cannot_use_one_folder(tmp_path: Path, experiment: Experiment):
     folder = filled(tmp_path / "run", experiment)
-    with pytest.raises(RunError, match=f"in use by another regionfall \\(process {os.getpid()}\\)"):
+    with pytest.raises(RunError, match=f"in use by another regionfall \\(process {os.getpid()} on "):
         ResultsFolder(tmp_path / "run", IDENTITY)
     folder.close()
     ResultsFolder(tmp_path / "run", IDENTITY).close()
