@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from sim.errors import RunError
 from sim.scenario.document import Experiment
@@ -148,7 +148,7 @@ def _batch_of(job: Job, scenario: Scenario) -> BatchFunction | None:
     if isinstance(scenario, ReliabilityScenario) and job.trial_function is engine_trial:
         from sim.study.elements import measured_trials
 
-        return measured_trials
+        return cast(BatchFunction, measured_trials)  # of its own kind of scenario, which this one is
     return getattr(job.trial_function, "batch", None)
 
 
