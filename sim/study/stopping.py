@@ -2,9 +2,9 @@
 
 The looks are at the scenario's `trials`, twice as many, four times as many ... up to `max_trials`, of every
 architecture, so that where a run stops depends on the trials alone and not on workers, chunks or interruptions.
-A stop at a random look makes intervals cover less than they say, when the trials that look alike are those that lack
-the large losses. Looks at doubled numbers and intervals that allow for what a sample hides keep that within about two
-points (measured: `docs/estimation.md`), as they must: with Student's t the same rule loses up to 40.
+A stop at a random look makes intervals cover less than they say, because samples that look alike are those that lack
+the large losses. Looks at doubled numbers, and intervals that allow for what a sample hides, keep that small; how small is
+measured in `docs/estimation.md`, beside what the same rule does to Student's t.
 """
 
 from collections.abc import Mapping
