@@ -4,7 +4,7 @@ Each trial lies in one part, and the manifest says where; so the rows come in th
 ranges in the order of trials, and no more than a few parts are in memory. Knows nothing of how parts are written.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,13 +51,16 @@ def _checked(path: Path) -> Table:
     return table
 
 
-def joined_rows(pieces: Sequence[Table], keep: Callable[[str], bool] = lambda _: True) -> Table:
-    """One table from pieces in order; raises ValueError if they have different columns."""
+def joined_rows(pieces: Sequence[Table]) -> Table:
+    """One table from pieces in order, which are emptied on the way so that no more than one column is there twice.
+
+    Raises ValueError if they have different columns.
+    """
     columns = tuple(pieces[0])
     if any(tuple(piece) != columns for piece in pieces):
         raise ValueError(f"parts have different columns: {columns} and others")
     filled = [piece for piece in pieces if n_rows(piece)] or list(pieces[:1])
-    return {column: np.concatenate([piece[column] for piece in filled]) for column in columns if keep(column)}
+    return {column: np.concatenate([piece.pop(column) for piece in filled]) for column in columns}
 
 
 class StoredTables(Mapping[str, Table]):
