@@ -3,7 +3,7 @@
 `python benchmarks/cluster_scaling.py` writes results/benchmarks/cluster_scaling.json and the table in docs/cluster.md.
 Measured on loopback: bytes of a task and of its result, the time to pack and unpack them, what the parent does with a
 result, and Dask's time per task (tasks that do nothing, two workers). Simulated: parent and scheduler as one queue
-each, workers that compute for the length of a chunk, two tasks in flight per worker, as `sim.study.dispatch` keeps them.  # noqa: E501
+each, workers that compute for the length of a chunk, two tasks in flight per worker, as the dispatcher keeps them.
 """
 
 import json
