@@ -3,7 +3,7 @@
 `python benchmarks/cluster_scaling.py` writes results/benchmarks/cluster_scaling.json and the table in docs/cluster.md.
 Measured on loopback: bytes of a task and of its result, the time to pack and unpack them, what the parent does with a
 result, and Dask's time per task (tasks that do nothing, two workers). Simulated: parent and scheduler as one queue
-each, workers that compute for the length of a chunk, two tasks in flight per worker, as `sim.study.dispatch` keeps them.
+each, workers that compute for the length of a chunk, two tasks in flight per worker, as the dispatcher keeps them.
 """
 
 import json
@@ -131,7 +131,7 @@ def table(costs: dict[str, float], curve: dict[str, dict[str, float]]) -> str:
             *lines,
             "",
             f"Measured: a task of {costs['task_bytes'] / 1e3:.1f} kB, "
-            f"{costs['result_bytes_per_trial'] / 1e3:.2f} kB of result per trial, {1e3 * costs['dask_s_per_task']:.2f} ms of Dask per task (so about {most:.0f} tasks a "
+            f"{costs['result_bytes_per_trial'] / 1e3:.2f} kB of result per trial, {1e3 * costs['dask_s_per_task']:.2f} ms of Dask per task (so about {most:.0f} tasks a "  # noqa: E501
             f"second at most), and {1e6 * (costs['unpack_s_per_trial'] + costs['store_s_per_trial']):.0f} us of the "
             f"parent per trial to unpack and store (so at most about {parent:.0f} trials a second in any chunks). "
             f"N workers need chunks longer than about N x {1e3 * costs['dask_s_per_task']:.2f} ms: for 1,000 workers "
