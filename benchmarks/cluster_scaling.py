@@ -115,42 +115,13 @@ def efficiency(n_workers: int, chunk_s: float, costs: dict[str, float]) -> float
     return float(busy_s / (n_workers * env.now))
 
 
-def table(costs: dict[str, float], curve: dict[str, dict[str, float]]) -> str:
-    """The table of the page."""
-    lines = [
-        "| workers | " + " | ".join(f"chunks of {c:g} s" for c in CHUNKS_S) + " |",
-        "|---|" + "---|" * len(CHUNKS_S),
-    ]
-    for n in WORKERS:
-        cells = [f"{n * curve[f'{c:g}'][str(n)]:.0f}x ({curve[f'{c:g}'][str(n)]:.0%})" for c in CHUNKS_S]
-        lines.append(f"| {n} | " + " | ".join(cells) + " |")
-    most = 1.0 / costs["dask_s_per_task"]
-    parent = 1.0 / (costs["unpack_s_per_trial"] + costs["store_s_per_trial"])
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Measured: a task of {costs['task_bytes'] / 1e3:.1f} kB, "
-            f"{costs['result_bytes_per_trial'] / 1e3:.2f} kB of result per trial, {1e3 * costs['dask_s_per_task']:.2f} ms of Dask per task (so about {most:.0f} tasks a "  # noqa: E501
-            f"second at most), and {1e6 * (costs['unpack_s_per_trial'] + costs['store_s_per_trial']):.0f} us of the "
-            f"parent per trial to unpack and store (so at most about {parent:.0f} trials a second in any chunks). "
-            f"N workers need chunks longer than about N x {1e3 * costs['dask_s_per_task']:.2f} ms: for 1,000 workers "
-            f"{1000 * costs['dask_s_per_task']:.1f} s, that is `--chunk` at least "
-            f"{int(np.ceil(1000 * costs['dask_s_per_task'] / TRIAL_S))} with trials of {TRIAL_S:g} s.",
-        ]
-    )
-
-
 def main() -> None:
-    """Measure, simulate, store, and write the table into the page."""
+    """Measure, simulate and store; `tools/reference_results.py --documents` writes the table into the page."""
     costs = measured()
     curve = {f"{c:g}": {str(n): efficiency(n, c, costs) for n in WORKERS} for c in CHUNKS_S}
     load = os.getloadavg()
     document = {"measured": costs, "trial_s": TRIAL_S, "efficiency": curve, "load_average": load}
     OUT.write_text(json.dumps(document, indent=1) + "\n")
-    page = PAGE.read_text(encoding="utf-8")
-    head, tail = page.split(MARK[0])[0], page.split(MARK[1])[1]
-    PAGE.write_text(f"{head}{MARK[0]}\n{table(costs, curve)}\n{MARK[1]}{tail}", encoding="utf-8")
     print(json.dumps(document, indent=1))
 
 

@@ -259,10 +259,32 @@ def render_sensitivity_sobol(reference: dict[str, Any]) -> str:
     )
 
 
+def render_cluster_scaling(found: dict[str, Any]) -> str:
+    """Speed over one worker by number of workers and length of a chunk, and what limits it."""
+    costs, curve, trial_s = found["measured"], found["efficiency"], found["trial_s"]
+    chunks = list(curve)
+    lines = ["| workers | " + " | ".join(f"chunks of {c} s" for c in chunks) + " |", "|---|" + "---|" * len(chunks)]
+    for n in curve[chunks[0]]:
+        cells = [f"{int(n) * curve[c][n]:.0f}x ({curve[c][n]:.0%})" for c in chunks]
+        lines.append(f"| {n} | " + " | ".join(cells) + " |")
+    dask_s, store_s = costs["dask_s_per_task"], costs["unpack_s_per_trial"] + costs["store_s_per_trial"]
+    most = trial_s / store_s
+    text = (
+        f"Measured: a task of {costs['task_bytes'] / 1e3:.1f} kB, {costs['result_bytes_per_trial'] / 1e3:.2f} kB of "
+        f"result per trial, {1e3 * dask_s:.2f} ms of Dask per task and {1e6 * store_s:.0f} us of the parent per trial "
+        f"to unpack and store. The first asks for long chunks: N workers need chunks longer than about N x "
+        f"{1e3 * dask_s:.2f} ms, which is {1000 * dask_s:.1f} s for 1,000 workers. The second is a limit that no chunk "
+        f"moves: with trials of {trial_s:g} s the parent keeps up with about {most:.0f} workers, with trials of 1 s "
+        f"with {1.0 / store_s:,.0f}."
+    )
+    return "\n".join([*lines, "", text])
+
+
 RENDERERS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "sweden-central-day": ("reference/day", render_day),
     "single-vs-multi-region": ("reference/comparison", render_comparison),
     "kernel-speed": ("benchmarks/kernel_speed", render_kernel_speed),
+    "cluster-scaling": ("benchmarks/cluster_scaling", render_cluster_scaling),
     "flagship": ("benchmarks/flagship", render_flagship),
     "sensitivity-effects": ("reference/sensitivity", render_sensitivity_effects),
     "sensitivity-elements": ("reference/sensitivity", render_sensitivity_elements),
