@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.reliability import model as at
 from sim.reliability.compiled import compiled
@@ -137,24 +136,40 @@ def run_to_stop(m: Any, s: Any, stop: int, horizon: float) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Passages:
+    """First passages of `n` trials."""
+
+    time: Floats
+    """(n,) when it happened, in the unit of the model's laws."""
+    cause: Ints
+    """(n,) label of the event that made it so."""
+    rewards: Floats
+    """(n, n_rewards) integrals until then."""
+
+
+def first_passages(model: Model, trials: Any, reward: int, n_labels: int) -> Passages:
+    """Run trials until the expression of a reward is first true, without a horizon; it must become so for certain."""
+    numbers = np.asarray(trials, dtype=np.int64)
+    found = Passages(
+        time=np.zeros(len(numbers)),
+        cause=np.zeros(len(numbers), dtype=np.int64),
+        rewards=np.zeros((len(numbers), len(model.rewards))),
+    )
+    state: State = new_state(model, n_labels)
+    _first_passages(model, state, numbers, int(model.rewards[reward]), (found.time, found.cause, found.rewards))
+    return found
+
+
 @compiled
-def _first_times(m: Any, s: Any, numbers: Any, stop: int, out: Any) -> int:
-    n_events = 0
-    times, causes = out
+def _first_passages(m: Any, s: Any, numbers: Any, stop: int, out: Any) -> None:
+    times, causes, rewards = out
     for i in range(len(numbers)):
         begin(m, s, numbers[i])
         run_to_stop(m, s, stop, math.inf)
         times[i] = s.time[0]
         causes[i] = m.events[s.marks[at.LAST], at.LABEL]
-        n_events += s.marks[at.N_FIRED]
+        for r in range(len(m.rewards)):
+            accrue(s, r)
+            rewards[i, r] = s.rewards[r, at.REWARD_SUM]
         s.marks[at.N_LOG] = 0
-    return n_events
-
-
-def first_times(model: Model, trials: Any, reward: int, n_labels: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Time until a reward's expression is first true, without a horizon, and the label of the event that made it so."""
-    numbers = np.asarray(trials, dtype=np.int64)
-    times, causes = np.zeros(len(numbers)), np.zeros(len(numbers), dtype=np.int64)
-    state: State = new_state(model, n_labels)
-    _first_times(model, state, numbers, int(model.rewards[reward]), (times, causes))
-    return times, causes

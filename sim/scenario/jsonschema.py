@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from sim.scenario import schema
+from sim.scenario import reliability, schema
 from sim.scenario.fields import field_name
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -19,10 +19,23 @@ def scenario_schema() -> dict[str, Any]:
     by `regionfall validate`.
     """
     whole = schema.ExperimentFile.model_json_schema(by_alias=True, mode="validation")
+    elements = reliability.ReliabilityFile.model_json_schema(by_alias=True, mode="validation")
+    own = {key: part for key, part in elements["properties"].items() if key not in whole["properties"]}
     _tidy(whole)
-    for name, block in whole["$defs"].items():
-        _write_defaults(block, getattr(schema, name))
+    _tidy(elements)
+    blocks = {**elements["$defs"], **whole["$defs"]}
+    for name, block in blocks.items():
+        _write_defaults(block, getattr(schema, name, None) or getattr(reliability, name))
+    _write_defaults(elements, reliability.ReliabilityFile)
     _write_defaults(whole, schema.ExperimentFile)
+    whole["$defs"] = blocks
+    whole["properties"] |= own
+    # One kind of file or the other; the models say the rest, by names.
+    needed = {key: list(kind["required"]) for key, kind in (("traffic", whole), ("elements", elements))}
+    whole["required"] = [key for key in needed["traffic"] if key in needed["elements"]]
+    whole["if"] = {"required": ["elements"]}
+    whole["then"] = {"required": [key for key in needed["elements"] if key not in whole["required"]]}
+    whole["else"] = {"required": [key for key in needed["traffic"] if key not in whole["required"]]}
     return {"$schema": DIALECT, **whole, "title": "Regionfall scenario"}
 
 

@@ -12,6 +12,7 @@ from sim.reliability import model as at
 from sim.reliability.elements import OTHER, REPAIR, Built, build
 from sim.reliability.loop import begin
 from sim.reliability.model import Model, new_state
+from sim.reliability.renewal import is_uncoupled, run_tapes, tapes_of
 from sim.reliability.trials import run_trials, run_until
 from sim.scenario.reliability import ReliabilityScenario
 from sim.study.parameters import INNER, uncertain_laws, with_drawn_parameters
@@ -50,7 +51,11 @@ def measured_trials(scenario: ReliabilityScenario, architecture: str, trials: ra
 def _measured(scenario: ReliabilityScenario, architecture: str, trials: range) -> Tables:
     built, model = model_of(scenario)
     labels = built.machine.names.labels
-    histories = run_trials(model, np.arange(trials.start, trials.stop), scenario.horizon, len(labels))
+    numbers = np.arange(trials.start, trials.stop)
+    if is_uncoupled(scenario):
+        histories = run_tapes(tapes_of(scenario, built, model), numbers, scenario.horizon, len(labels))
+    else:
+        histories = run_trials(model, numbers, scenario.horizon, len(labels))
     return measure_histories(histories, labels, list(scenario.elements), scenario, architecture)
 
 

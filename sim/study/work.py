@@ -113,10 +113,7 @@ def run_task(job: Job, task: Task) -> TaskResult:
     started_s = time.perf_counter()
     result = TaskResult(task, [], 0.0)
     if isinstance(scenario, ReliabilityScenario) and job.trial_function is engine_trial and not task.keep:
-        from sim.study.elements import measured_trials
-
-        tables = measured_trials(scenario, task.architecture, task.trials)
-        return TaskResult(task, [tables], time.perf_counter() - started_s)
+        return TaskResult(task, [_many(scenario, task)], time.perf_counter() - started_s)
     for trial in task.trials:
         if _should_stop():
             break
@@ -129,6 +126,16 @@ def run_task(job: Job, task: Task) -> TaskResult:
             result.records.append(record)
     took_s = time.perf_counter() - started_s
     return TaskResult(task, result.tables, took_s, result.records)
+
+
+def _many(scenario: ReliabilityScenario, task: Task) -> Tables:
+    """All trials of a task in one compiled call."""
+    from sim.study.elements import measured_trials
+
+    try:
+        return measured_trials(scenario, task.architecture, task.trials)
+    except Exception as error:
+        raise RunError(_failure_text(scenario, task.architecture, task.first, error)) from error
 
 
 def _failure_text(scenario: Scenario, architecture: str, trial: int, error: Exception) -> str:
