@@ -80,6 +80,12 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Root of all ran
 WorkerCount = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes; all cores by default.")]
 Chunk = Annotated[int | None, typer.Option("--chunk", min=1, help="Trials per task; changes no result.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; the same run is continued there.")]
+ExecutorKind = Annotated[
+    str, typer.Option("--executor", metavar="processes|dask", help="Worker processes, or a Dask cluster on loopback.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use; only one that you trust.")
+]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="table|json", help="What stdout gets.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")]
@@ -121,6 +127,8 @@ def run(
     seed: Seed = None,
     workers: WorkerCount = None,
     chunk: Chunk = None,
+    executor: ExecutorKind = "processes",
+    scheduler: Scheduler = None,
     out: Out = None,
     fail_under: FailUnder = None,
     output: Output = "table",
@@ -133,6 +141,7 @@ def run(
 
     scenario = ScenarioChoice.of(file, overlay, set_)
     choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    choice = choice.placed(executor, scheduler)
     run_first(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report, gates=fail_under))
 
 
@@ -146,6 +155,8 @@ def compare(
     seed: Seed = None,
     workers: WorkerCount = None,
     chunk: Chunk = None,
+    executor: ExecutorKind = "processes",
+    scheduler: Scheduler = None,
     out: Out = None,
     fail_under: FailUnder = None,
     output: Output = "table",
@@ -158,6 +169,7 @@ def compare(
 
     scenario = ScenarioChoice.of(file, overlay, set_)
     choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    choice = choice.placed(executor, scheduler)
     run_all(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report, gates=fail_under))
 
 
@@ -172,6 +184,8 @@ def sweep(
     seed: Seed = None,
     workers: WorkerCount = None,
     chunk: Chunk = None,
+    executor: ExecutorKind = "processes",
+    scheduler: Scheduler = None,
     out: Out = None,
     output: Output = "table",
     quiet: Quiet = False,
@@ -183,6 +197,7 @@ def sweep(
 
     scenario = ScenarioChoice.of(file, overlay, set_, sweep_)
     choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, chunk=chunk, out=out)
+    choice = choice.placed(executor, scheduler)
     run_sweep(scenario, choice, OutputChoice.of(output, quiet=quiet, report=report))
 
 
@@ -364,14 +379,20 @@ def report(
 
 @app.command()
 def results(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path("results"),
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FOLDER] | show RUN | verify RUN | remove RUN...", help="What to do; else lists."),
+    ] = None,
+    state: Annotated[str | None, typer.Option("--state", help="List only: done, interrupted, killed ...")] = None,
+    sort: Annotated[str, typer.Option("--sort", help="List by: started, name, size, trials.")] = "started",
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
     output: Output = "table",
 ) -> None:
-    """List the runs that are stored."""
+    """List the runs that are stored; show, verify or remove one."""
     from sim.commands.request import OutputChoice
-    from sim.commands.stored import list_results
+    from sim.commands.stored import ListChoice, results_command
 
-    list_results(folder, OutputChoice.of(output))
+    results_command(arguments or [], ListChoice(state, sort), OutputChoice.of(output), sure=yes)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,8 @@ class RunChoice:
     workers: int | None = None
     chunk: int | None = None
     out: Path | None = None
+    executor: str = "processes"
+    scheduler: str | None = None
 
     @classmethod
     def of(
@@ -60,6 +62,10 @@ class RunChoice:
         """From options, where None means not given."""
         return cls(tuple(architectures or ()), trials, seed, workers, chunk, out)
 
+    def placed(self, executor: str, scheduler: str | None) -> "RunChoice":
+        """The same choice with the place where trials run."""
+        return replace(self, executor=executor, scheduler=scheduler)
+
     def options(self, out: Path, architectures: tuple[str, ...]) -> "RunOptions":
         """Options of a study that stores its results in `out`."""
         from sim.study.options import RunOptions
@@ -70,6 +76,8 @@ class RunChoice:
             workers=self.workers,
             chunk=self.chunk,
             out=out,
+            executor=self.executor,
+            scheduler=self.scheduler,
             architectures=architectures,
             command=command_line(),
         )

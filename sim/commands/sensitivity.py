@@ -115,8 +115,10 @@ def _effect_document(effect: "Effect") -> dict[str, Any]:
 
 
 def _sequence_document(found: "Sensitivity", one: "Ranked") -> dict[str, Any]:
+    from sim.study.necessity import verdict_for
+
     start, example = found.scenario.start, one.example
-    verdict = found.verdicts.get(one.text)
+    verdict = verdict_for(one.text, found.verdicts)
     return {
         "sequence": one.text,
         "outages": one.n_outages,

@@ -10,7 +10,7 @@ from sim.report.minutes import share_text
 from sim.report.panel import Panel, Table
 from sim.report.style import GREY, ROW_PX, base_figure, hatch, look, safe, wrap
 from sim.report.text import duration, number
-from sim.study.necessity import Verdict
+from sim.study.necessity import REMAINS, Verdict, verdict_for
 from sim.study.shares import Ranked
 
 ROWS_MAX: Final = 14
@@ -33,7 +33,7 @@ def shares_panel(found: Shares, grouping: str) -> Panel | None:
     labels = {name: wrap(safe(name), 30) for name in drawn_names}
     step = ROW_PX if len(found) == 1 else 16 * len(found) + 16
     figure = base_figure(step * len(drawn_names) + 110, barmode="group", bargap=0.25)
-    for i, (design, shares) in enumerate(found.items()):
+    for i, (design, shares) in reversed(list(enumerate(found.items()))):  # the last one is drawn on top
         seen, here = look(i), [name for name in drawn_names if name in shares]
         values = [shares[name] for name in here]
         figure.add_bar(
@@ -46,7 +46,7 @@ def shares_panel(found: Shares, grouping: str) -> Panel | None:
             hovertext=[f"{safe(design)}, {labels[name]}<br>{safe(share_text(shares[name]))}" for name in here],
             hoverinfo="text",
         )
-    figure.update_layout(showlegend=len(found) > 1)
+    figure.update_layout(showlegend=len(found) > 1, legend={"traceorder": "reversed"})
     figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title={"text": "share of the users' minutes down"})
     figure.update_yaxes(
         type="category", categoryarray=list(labels.values())[::-1], categoryorder="array", showgrid=False
@@ -159,11 +159,11 @@ def _row(one: Ranked, start: datetime, verdicts: Mapping[str, Verdict] | None) -
 
 def _needed(one: Ranked, verdicts: Mapping[str, Verdict]) -> str:
     """What the reruns without single faults say, of this sequence or of the one it was cut down from."""
-    verdict = verdicts.get(one.text) or next((v for v in verdicts.values() if v.text == one.text), None)
+    verdict = verdict_for(one.text, verdicts)
     if verdict is None or not verdict.remains:
         return "not checked"
     kept = [(label, part) for label, part in verdict.remains if label not in verdict.not_needed]
-    if len(kept) > 1 and all(part >= 0.5 for _, part in kept):
+    if len(kept) > 1 and all(part >= REMAINS for _, part in kept):
         return "any of its faults is enough"
     parts = [f"{number(part, 'share', digits=2)} without {label.partition('#')[0]}" for label, part in kept]
     return f"yes: of the minutes remain {', '.join(parts)}" if parts else "not checked"

@@ -5,7 +5,7 @@ Knows nothing of what a task computes, nor of files.
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 
 from sim.errors import RunError
 from sim.study.work import Job, Task, TaskResult, run_task
@@ -49,8 +49,8 @@ class Dispatcher:
         RunError
             A trial failed, or a task was lost with its worker more than 3 times.
         """
-        most_running = IN_FLIGHT_PER_WORKER * self._workers.count
         while True:
+            most_running = IN_FLIGHT_PER_WORKER * self._workers.count
             while len(self._running) < most_running:
                 task = self._lost.popleft() if self._lost else next_task()
                 if task is None:
@@ -84,7 +84,9 @@ class Dispatcher:
             task = self._running.pop(future)
             try:
                 result = future.result()
-            except BrokenExecutor:
+            except self._workers.lost_errors:
+                self._lose(task)
+            except (BrokenExecutor, CancelledError):  # cancelled: the scheduler of a cluster is gone
                 broken = True
                 self._lose(task)
             else:

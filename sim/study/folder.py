@@ -6,7 +6,7 @@ part's files; whatever else lies there is ignored. Only the parent process write
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from sim.errors import RunError, UsageError
 from sim.study.lock import FolderLock
 from sim.study.manifest import Manifest, Part, StoredFile
-from sim.study.parquet import read_table, write_table, write_text
-from sim.study.tables import Tables, merge, trials_by_architecture
+from sim.study.parquet import write_table, write_text
+from sim.study.ranges import Ranges, without
+from sim.study.stored_tables import StoredTables, part_path, stored_blocks
+from sim.study.tables import Table, Tables, merge, ranges_by_architecture
 
 RUN_FILE = "run.json"
 PROGRESS_FILE = "progress.json"
@@ -72,7 +74,7 @@ class ResultsFolder:
         try:
             _refuse_other_run(path, identity)
             with storage_errors(path):
-                self._manifest = _load_manifest(path)
+                self._manifest = open_manifest(path)
                 self._drop_damaged()
         except BaseException:
             self._lock.release()
@@ -82,7 +84,7 @@ class ResultsFolder:
         """Let others use the folder."""
         self._lock.release()
 
-    def done(self) -> dict[str, set[int]]:
+    def done(self) -> dict[str, Ranges]:
         """Stored trial numbers by architecture."""
         return self._manifest.done()
 
@@ -102,12 +104,16 @@ class ResultsFolder:
                 file.parent.mkdir(exist_ok=True)
                 write_table(file, columns)
                 files[table] = StoredFile.of(file)
-            self._manifest.parts[name] = Part.of(trials_by_architecture(tables["trials"]), files)
+            self._manifest.parts[name] = Part.of(ranges_by_architecture(tables["trials"]), files)
             self._save_manifest()
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Tables:
-        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order."""
-        return read_parts(self.path, self._manifest, architectures, trials)
+    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Table]:
+        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
+        return StoredTables(self.path, self._manifest, architectures, trials)
+
+    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
+        """The same rows in the same order, a piece at a time."""
+        return stored_blocks(self.path, self._manifest, architectures, trials)
 
     def write_json(self, name: str, document: Any) -> None:
         """Store a JSON document in the folder."""
@@ -127,11 +133,6 @@ class ResultsFolder:
             self._save_manifest()
 
 
-def part_path(folder: Path, table: str, part: str) -> Path:
-    """File of one table of one part."""
-    return folder / table / f"{part}.parquet"
-
-
 def damage_of(folder: Path, name: str, part: Part) -> str:
     """What is wrong with a part's files, as a text that names the file; empty if nothing is."""
     for table, stored in part.files.items():
@@ -147,22 +148,13 @@ def damage_of(folder: Path, name: str, part: Part) -> str:
     return ""
 
 
-def read_parts(folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int) -> Tables:
-    """Merge the parts of a folder; raises RunError if a file cannot be read."""
-    parts = (
-        {table: read_table(part_path(folder, table, name)) for table in part.files}
-        for name, part in manifest.parts.items()
-    )
-    return merge(parts, architectures, below_trial=trials)
-
-
 def open_stored(folder: Path) -> tuple[dict[str, Any], Manifest]:
     """`run.json` and the manifest of a folder that is only read.
 
     Raises RunError if it holds no run, or if a part is damaged (the text names the file and the way out).
     """
     meta = read_json(folder / RUN_FILE)
-    manifest = _load_manifest(folder)
+    manifest = open_manifest(folder)
     faults = [fault for name, part in manifest.parts.items() if (fault := damage_of(folder, name, part))]
     if faults:
         command = meta.get("command") or "the run's command"
@@ -183,14 +175,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _load_manifest(folder: Path) -> Manifest:
+def open_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; raises RunError with the file and the way out if it is damaged."""
     path = folder / PROGRESS_FILE
-    return Manifest.from_document(read_json(path)) if path.exists() else Manifest()
+    if not path.exists():
+        return Manifest()
+    try:
+        return Manifest.from_document(read_json(path))
+    except RunError as error:
+        raise RunError(
+            f"{path} is damaged ({error}). Put it back from a copy; or remove it and give the same command again with "
+            f"--out {folder}: all trials are run again"
+        ) from error
 
 
-def _is_known(part: Tables, known: dict[str, set[int]]) -> bool:
-    trials = trials_by_architecture(part["trials"])
-    return all(set(numbers) <= known.get(name, set()) for name, numbers in trials.items())
+def _is_known(part: Tables, known: dict[str, Ranges]) -> bool:
+    trials = ranges_by_architecture(part["trials"])
+    return not any(without(ranges, known.get(name, ())) for name, ranges in trials.items())
 
 
 def refuse_foreign(path: Path) -> None:

@@ -5,6 +5,7 @@ the file is for the message only.
 """
 
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -23,17 +24,29 @@ class FolderLock:
         path = folder / LOCK_FILE
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if not _try_lock(self._descriptor):
-            holder = os.read(self._descriptor, 20).decode(errors="replace").strip() or "unknown"
+            holder = os.read(self._descriptor, 200).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
             raise RunError(f"{folder} is in use by another regionfall (process {holder}); wait for it or choose --out")
         os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        os.write(self._descriptor, f"{os.getpid()} on {platform.node()}\n".encode())
 
     def release(self) -> None:
         """Let others in; may be called twice. The file stays: removing it could hit a newer holder's."""
         if self._descriptor is not None:
             os.close(self._descriptor)  # closing drops the lock
             self._descriptor = None
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the folder's lock; changes nothing."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

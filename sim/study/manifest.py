@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import RunError
-from sim.study.tables import to_ranges
+from sim.study.ranges import Range, Ranges, joined, n_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class StoredFile:
     @classmethod
     def of(cls, path: Path) -> "StoredFile":
         """Measure a file; raises OSError if it cannot be read."""
-        data = path.read_bytes()
-        return cls(len(data), hashlib.sha256(data).hexdigest())
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return cls(file.tell(), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ class Part:
     """By table."""
 
     @classmethod
-    def of(cls, trials: Mapping[str, Sequence[int]], files: Mapping[str, StoredFile]) -> "Part":
+    def of(cls, trials: Mapping[str, Sequence[Range]], files: Mapping[str, StoredFile]) -> "Part":
         """A part from the trial numbers in it."""
-        return cls({name: tuple(to_ranges(numbers)) for name, numbers in trials.items()}, dict(files))
+        return cls({name: tuple(ranges) for name, ranges in trials.items()}, dict(files))
 
     @property
     def n_trials(self) -> int:
         """Trials in this part, over all architectures."""
-        return sum(last - first + 1 for ranges in self.trials.values() for first, last in ranges)
+        return sum(n_in(ranges) for ranges in self.trials.values())
 
 
 @dataclass
@@ -53,15 +54,18 @@ class Manifest:
 
     parts: dict[str, Part] = field(default_factory=dict)
 
-    def done(self) -> dict[str, set[int]]:
+    def done(self) -> dict[str, Ranges]:
         """Stored trial numbers by architecture."""
-        numbers: dict[str, set[int]] = {}
+        ranges: dict[str, Ranges] = {}
         for part in self.parts.values():
-            for name, ranges in part.trials.items():
-                mine = numbers.setdefault(name, set())
-                for first, last in ranges:
-                    mine.update(range(first, last + 1))
-        return numbers
+            for name, mine in part.trials.items():
+                ranges.setdefault(name, []).extend(mine)
+        return {name: joined(mine) for name, mine in ranges.items()}
+
+    def pieces(self, architecture: str) -> list[tuple[Range, str]]:
+        """Where the trials of an architecture lie: (range, part), in the order of trials."""
+        found = [(r, name) for name, part in self.parts.items() for r in part.trials.get(architecture, ())]
+        return sorted(found)
 
     def next_name(self) -> str:
         """A name that no part has."""

@@ -1,9 +1,10 @@
 """Results that stay in memory: the same interface as a folder, for callers who want arrays only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from sim.study.tables import Tables, merge, trials_by_architecture
+from sim.study.ranges import Ranges, joined, without
+from sim.study.tables import Table, Tables, merge, ranges_by_architecture
 
 
 class Store(Protocol):
@@ -12,7 +13,7 @@ class Store(Protocol):
     damage: list[str]
     """What was found damaged, one text per part."""
 
-    def done(self) -> dict[str, set[int]]:
+    def done(self) -> dict[str, Ranges]:
         """Stored trial numbers by architecture."""
         ...
 
@@ -20,8 +21,12 @@ class Store(Protocol):
         """Store the tables of some trials; those that are stored already are left out."""
         ...
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Tables:
-        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order."""
+    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Table]:
+        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
+        ...
+
+    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
+        """The same rows in the same order, a piece at a time."""
         ...
 
     def write_json(self, name: str, document: Any) -> None:
@@ -39,25 +44,29 @@ class MemoryStore:
     def __init__(self) -> None:
         self.damage: list[str] = []
         self._parts: list[Tables] = []
-        self._done: dict[str, set[int]] = {}
+        self._done: dict[str, Ranges] = {}
 
-    def done(self) -> dict[str, set[int]]:
+    def done(self) -> dict[str, Ranges]:
         """Stored trial numbers by architecture."""
-        return {name: set(numbers) for name, numbers in self._done.items()}
+        return {name: list(ranges) for name, ranges in self._done.items()}
 
     def add(self, parts: Sequence[Tables]) -> None:
         """Store the tables of some trials; those that are stored already are left out."""
         for part in parts:
-            trials = trials_by_architecture(part["trials"])
-            if all(set(numbers) <= self._done.get(name, set()) for name, numbers in trials.items()):
+            trials = ranges_by_architecture(part["trials"])
+            if not any(without(ranges, self._done.get(name, ())) for name, ranges in trials.items()):
                 continue
             self._parts.append(part)
-            for name, numbers in trials.items():
-                self._done.setdefault(name, set()).update(numbers)
+            for name, ranges in trials.items():
+                self._done[name] = joined([*self._done.get(name, ()), *ranges])
 
     def tables(self, architectures: Sequence[str], trials: int) -> Tables:
         """All stored rows of the named architectures' trials 0 to `trials` - 1, in order."""
         return merge(self._parts, architectures, below_trial=trials)
+
+    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
+        """One piece: it is in memory anyway."""
+        yield self.tables(architectures, trials)
 
     def write_json(self, name: str, document: Any) -> None:
         """Nothing is stored beside the tables."""

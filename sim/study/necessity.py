@@ -5,7 +5,7 @@ together; what happens then is the minimal sequence, under which others with oth
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,11 @@ class Verdict:
     text: str
     remains: tuple[tuple[str, float], ...]
     not_needed: tuple[str, ...] = ()
+
+
+def verdict_for(text: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """Return the verdict on a sequence, or on the first one that was cut down to it."""
+    return verdicts.get(text) or next((verdict for verdict in verdicts.values() if verdict.text == text), None)
 
 
 def without(scenario: Scenario, labels: Iterable[str]) -> Scenario | None:

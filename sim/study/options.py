@@ -15,6 +15,9 @@ MOST_TRIALS = 10_000_000
 """As in a scenario file; each open trial takes memory."""
 
 
+EXECUTORS = ("processes", "dask")
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How an experiment is run.
@@ -35,6 +38,10 @@ class RunOptions:
         Names to run, in the experiment's order. Default: all.
     confidence : float
         Of every interval, 0.5 < confidence < 1.
+    executor : str
+        `processes` (of this machine) or `dask` (a Dask cluster of `workers` processes on loopback).
+    scheduler : str, optional
+        Address of a running Dask scheduler, whose workers are used; connect only to one that you trust.
     command : str
         What the user typed; kept with the results.
     keep : bool
@@ -48,6 +55,8 @@ class RunOptions:
     out: Path | None = None
     architectures: tuple[str, ...] = ()
     confidence: float = 0.95
+    executor: str = "processes"
+    scheduler: str | None = None
     command: str = ""
     keep: bool = True
 
@@ -60,6 +69,8 @@ class RunOptions:
             raise UsageError(f"trials is {self.trials}, but must be at most {MOST_TRIALS}")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}, but must be at least 0 and below 2^63")
+        if self.executor not in EXECUTORS:
+            raise UsageError(f"executor is {self.executor}, but must be {' or '.join(EXECUTORS)}")
         if not 0.5 < self.confidence < 1:
             raise UsageError(f"confidence is {self.confidence}, but must lie between 0.5 and 1, e.g. 0.95")
 

@@ -52,21 +52,38 @@ def write_table(path: Path, table: Table) -> None:
     import duckdb
 
     columns = canonical(table)
-    casts = ", ".join(
-        f"CAST({quoted_name(name)} AS {_SQL_TYPES[values.dtype.kind]}) AS {quoted_name(name)}"
-        for name, values in columns.items()
-    )
     temporary = path.with_name(f".{path.name}.tmp")
     target = quoted_text(str(temporary.absolute()))
     try:
         with connect() as connection:
-            connection.register("rows_to_write", columns)
-            connection.execute(f"COPY (SELECT {casts} FROM rows_to_write) TO {target} (FORMAT parquet)")
+            rows, casts = _encoded(connection, columns)
+            connection.register("rows_to_write", rows)
+            connection.execute(f"COPY (SELECT {', '.join(casts)} FROM rows_to_write) TO {target} (FORMAT parquet)")
         publish(temporary, path)
     except duckdb.Error as error:
         raise OSError(f"{path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _encoded(connection: "duckdb.DuckDBPyConnection", columns: Table) -> tuple[Table, list[str]]:
+    """Columns of numbers only, and the SQL that makes the table of them.
+
+    Texts are handed over once per content and by number in the rows: of an array of objects DuckDB looks for Pandas at
+    each value, on the disk where Pandas is not installed.
+    """
+    rows: Table = {}
+    casts = []
+    for i, (name, values) in enumerate(columns.items()):
+        source = f"c{i}"
+        rows[source] = values
+        if values.dtype.kind == "O":
+            numbers: dict[str, int] = {}
+            rows[source] = np.array([numbers.setdefault(text, len(numbers)) for text in values], dtype=np.int64)
+            connection.execute(f"SET VARIABLE texts_{i} = $1", [list(numbers)])
+            source = f"getvariable('texts_{i}')[{source} + 1]" if numbers else "NULL"
+        casts.append(f"CAST({source} AS {_SQL_TYPES[values.dtype.kind]}) AS {quoted_name(name)}")
+    return rows, casts
 
 
 def write_text(path: Path, text: str) -> None:

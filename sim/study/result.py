@@ -1,5 +1,6 @@
 """What a run gives back, whether it was just made or read from its folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import RunError
 from sim.estimate import Estimate, Spread
 from sim.scenario.document import Experiment
-from sim.study.tables import Tables
+from sim.study.tables import Table
 from sim.world.log import TrialRecord
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class RunResult:
     """The architectures that were run."""
     meta: dict[str, Any]
     """What `run.json` holds."""
-    tables: Tables
-    """Merged tables, ordered by architecture, then trial."""
+    tables: Mapping[str, Table]
+    """Merged tables, ordered by architecture, then trial; those of a folder are read when they are used."""
     estimates: Estimates
     """By architecture."""
     differences: Estimates

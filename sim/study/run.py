@@ -6,7 +6,7 @@ with its trace, summarise. Knows neither how a trial works nor how a file is wri
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +16,19 @@ from sim.errors import RunError, UsageError
 from sim.scenario.document import Experiment, document_hash
 from sim.scenario.schema import Scenario
 from sim.study.dispatch import Dispatcher
-from sim.study.folder import RUN_FILE, ResultsFolder, StorageError, open_stored, read_parts
+from sim.study.folder import RUN_FILE, ResultsFolder, StorageError, open_stored
 from sim.study.kept import read_kept, worst_trials, write_kept
 from sim.study.memory import MemoryStore, Store
 from sim.study.meta import new_meta, now_text
 from sim.study.options import ProgressCallback, RunOptions
+from sim.study.ranges import below, n_in
 from sim.study.result import InterruptedRunError, RunResult
+from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
 from sim.study.stopping import most_trials, unmet, unmet_text
-from sim.study.summary import summarise
-from sim.study.tables import Tables, table_hash
+from sim.study.stored_tables import StoredTables, stored_blocks
+from sim.study.summary import Summary, summarise
+from sim.study.tables import Table, Tables, n_bytes
 from sim.study.warning_lines import warning_lines
 from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
 from sim.study.workers import Workers, make_workers
@@ -33,6 +36,8 @@ from sim.world.log import TrialRecord
 
 FLUSH_INTERVAL_S = 5.0
 """Results are stored this often: most of what a power cut can cost."""
+FLUSH_BYTES = 1 << 24
+"""And no more than this waits in memory."""
 
 
 def run_experiment(
@@ -74,11 +79,24 @@ def run_experiment(
     job = Job(json.dumps(meta["document"]), trial_function)
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
-        with run.recorded(), Dispatcher(job, workers or make_workers(options.n_workers)) as dispatcher:
-            tables = run.simulate_enough(dispatcher)
-            kept = run.keep_worst(dispatcher, tables) if options.keep else {}
-            meta["table_hash"] = table_hash(tables)
-    return _result(options.out, experiment, meta, tables, kept)
+        with run.recorded(), Dispatcher(job, workers or workers_of(options)) as dispatcher:
+            found = run.simulate_enough(dispatcher)
+            kept = run.keep_worst(dispatcher, found.tables) if options.keep else {}
+            meta["table_hash"] = found.hash
+            meta["headline"] = headline(summarise(found.tables, experiment.scenarios, float(meta["confidence"])))
+        tables = store.tables(list(experiment.scenarios), int(meta["trials_asked"]))
+    return _result(options.out, experiment, meta, (tables, found), kept)
+
+
+def headline(summary: Summary) -> dict[str, dict[str, float]]:
+    """Availability and its interval by architecture, for the list of stored runs."""
+    found = {name: mine["availability_time"] for name, mine in summary.estimates.items() if "availability_time" in mine}
+    return {name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in found.items()}
+
+
+def workers_of(options: RunOptions) -> Workers:
+    """Where the options say that tasks run."""
+    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler)
 
 
 def load_result(folder: Path) -> RunResult:
@@ -93,14 +111,15 @@ def load_result(folder: Path) -> RunResult:
         RunOptions(confidence=float(meta["confidence"]))
     except (UsageError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / RUN_FILE} is not of this version ({type(error).__name__}: {error})") from error
-    tables = read_parts(folder, manifest, list(experiment.scenarios), trials)
-    if not tables or not len(tables["trials"]["trial"]):
+    names = list(experiment.scenarios)
+    found = scan(stored_blocks(folder, manifest, names, trials))
+    if not found.n_trials:
         raise RunError(f"{folder} holds no finished trial yet")
     if document_hash(meta["document"]) != meta.get("scenario_hash"):
         raise RunError(f"{folder / RUN_FILE} was changed: its scenario is not the one that was run")
-    if meta.get("table_hash") not in (None, table_hash(tables)):  # None: the run is not finished
+    if meta.get("table_hash") not in (None, found.hash):  # None: the run is not finished
         raise RunError(f"{folder / RUN_FILE} is of another run than the tables beside it")
-    return _result(folder, experiment, meta, tables, read_kept(folder))
+    return _result(folder, experiment, meta, (StoredTables(folder, manifest, names, trials), found), read_kept(folder))
 
 
 def chosen(experiment: Experiment, options: RunOptions) -> Experiment:
@@ -137,6 +156,7 @@ class _Run:
     store: Store
     progress: ProgressCallback | None
     buffer: list[Tables] = field(default_factory=list)
+    buffered_bytes: int = 0
     flushed_at_s: float = field(default_factory=time.monotonic)
     n_done: int = 0
 
@@ -164,24 +184,24 @@ class _Run:
 
     def _record(self, reason: str) -> None:
         done = self.store.done()
-        self.meta["trials_done"] = {name: len(done.get(name, ())) for name in self.experiment.scenarios}
+        self.meta["trials_done"] = {name: n_in(done.get(name, ())) for name in self.experiment.scenarios}
         self.meta["stop_reason"] = reason
         self.meta["ended"] = None if reason == "running" else now_text()
         self.store.write_json(RUN_FILE, self.meta)
 
-    def simulate_enough(self, dispatcher: Dispatcher) -> Tables:
+    def simulate_enough(self, dispatcher: Dispatcher) -> Scan:
         """Run the trials asked; where the scenario asks for a precision instead, double them until it is met."""
         scenarios = self.experiment.scenarios
         while True:
             self.simulate(dispatcher)
             trials = int(self.meta["trials_asked"])
-            tables = self.store.tables(list(scenarios), trials)
+            found = scan(self.store.blocks(list(scenarios), trials))
             if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
-                return tables
-            wide = unmet(summarise(tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
+                return found
+            wide = unmet(summarise(found.tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
             self.meta["precision_unmet"] = [f"{field} of {name}" for name, field, _, _ in wide]
             if not wide or trials >= most_trials(scenarios):
-                return tables
+                return found
             self.meta["trials_asked"] = min(2 * trials, most_trials(scenarios))
             self._report(unmet_text(max(wide, key=lambda row: row[2] / row[3])))
 
@@ -189,17 +209,19 @@ class _Run:
         """Run every trial that is not stored yet."""
         trials = int(self.meta["trials_asked"])
         done = self.store.done()
-        self.n_done = sum(len({t for t in done.get(name, ()) if t < trials}) for name in self.experiment.scenarios)
+        self.n_done = sum(n_in(below(done.get(name, ()), trials)) for name in self.experiment.scenarios)
         schedule = Schedule(tuple(self.experiment.scenarios), trials, done=done, chunk=self.options.chunk)
         for text in self.store.damage:
             self._report(text)
         self._report("")
 
         def take(result: TaskResult) -> None:
-            schedule.learn(result.task, result.took_s)
+            size = sum(n_bytes(tables) for tables in result.tables)
+            schedule.learn(result.task, result.took_s, size)
             self.buffer.extend(result.tables)
+            self.buffered_bytes += size
             self.n_done += result.task.count
-            if time.monotonic() - self.flushed_at_s > FLUSH_INTERVAL_S:
+            if time.monotonic() - self.flushed_at_s > FLUSH_INTERVAL_S or self.buffered_bytes > FLUSH_BYTES:
                 self._flush()
             self._report("")
 
@@ -225,6 +247,7 @@ class _Run:
     def _flush(self) -> None:
         self.store.add(self.buffer)
         self.buffer.clear()
+        self.buffered_bytes = 0
         self.flushed_at_s = time.monotonic()
 
     def _report(self, text: str) -> None:
@@ -233,9 +256,14 @@ class _Run:
 
 
 def _result(
-    folder: Path | None, experiment: Experiment, meta: dict[str, Any], tables: Tables, kept: dict[str, TrialRecord]
+    folder: Path | None,
+    experiment: Experiment,
+    meta: dict[str, Any],
+    rows: tuple[Mapping[str, Table], Scan],
+    kept: dict[str, TrialRecord],
 ) -> RunResult:
-    summary = summarise(tables, experiment.scenarios, float(meta["confidence"]))
+    tables, found = rows
+    summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
     return RunResult(
         folder=folder,
         experiment=experiment,
@@ -244,7 +272,7 @@ def _result(
         estimates=summary.estimates,
         differences=summary.differences,
         better_prob=summary.better_prob,
-        warnings=warning_lines(experiment, tables, summary),
+        warnings=warning_lines(experiment, found.tables, summary),
         kept=kept,
         parameters=summary.parameters,
     )

@@ -3,14 +3,16 @@
 The choice affects how soon a run ends, never what it finds. Knows nothing of workers or files.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from sim.study.tables import to_ranges
+from sim.study.ranges import Range, n_in, without
 from sim.study.work import Task
 
 TASK_TARGET_S = 1.0
 """Long enough that handing out work costs nothing, short enough that little is lost when a worker dies."""
-MOST_TRIALS_PER_TASK = 4096
+TASK_TARGET_BYTES = 1 << 22
+"""Of tables in a result: some are on their way at any time, and memory stays flat however quick trials are."""
+MOST_TRIALS_PER_TASK = 1 << 20
 
 
 class Schedule:
@@ -20,24 +22,22 @@ class Schedule:
     ----------
     architectures : names in order.
     trials : trials asked of each.
-    done : finished trials by architecture.
+    done : ranges of finished trials by architecture.
     chunk : trials per task; None measures and adapts.
     """
 
     def __init__(
-        self, architectures: Sequence[str], trials: int, *, done: Mapping[str, Collection[int]], chunk: int | None
+        self, architectures: Sequence[str], trials: int, *, done: Mapping[str, Sequence[Range]], chunk: int | None
     ) -> None:
-        self._open: dict[str, list[tuple[int, int]]] = {}
-        for name in architectures:
-            left = set(range(trials)) - set(done.get(name, ()))
-            self._open[name] = to_ranges(left)[::-1]
+        everything = [(0, trials - 1)]
+        self._open = {name: without(everything, done.get(name, ()))[::-1] for name in architectures}
         self._chunk = chunk
-        self._per_trial_s: dict[str, float] = {}
+        self._most: dict[str, int] = {}
 
     @property
     def n_open(self) -> int:
         """Trials not handed out yet."""
-        return sum(last - first + 1 for ranges in self._open.values() for first, last in ranges)
+        return sum(n_in(ranges) for ranges in self._open.values())
 
     def next_task(self) -> Task | None:
         """The next task: the architecture that lags behind most; None when all is handed out."""
@@ -51,14 +51,11 @@ class Schedule:
             self._open[name].append((first + count, last))
         return Task(name, first, count)
 
-    def learn(self, task: Task, took_s: float) -> None:
-        """Note how long a finished task took; the first one, which compiles, is soon outweighed."""
-        self._per_trial_s[task.architecture] = max(took_s, 1e-6) / task.count
+    def learn(self, task: Task, took_s: float, n_bytes: int = 0) -> None:
+        """Note how long a finished task took and how much it brought; the first, which compiles, is soon outweighed."""
+        by_time = TASK_TARGET_S / max(took_s, 1e-6)
+        by_size = TASK_TARGET_BYTES / max(n_bytes, 1)
+        self._most[task.architecture] = max(1, min(MOST_TRIALS_PER_TASK, round(task.count * min(by_time, by_size))))
 
     def _size(self, name: str) -> int:
-        if self._chunk is not None:
-            return self._chunk
-        per_trial_s = self._per_trial_s.get(name)
-        if per_trial_s is None:
-            return 1
-        return max(1, min(MOST_TRIALS_PER_TASK, round(TASK_TARGET_S / per_trial_s)))
+        return self._chunk if self._chunk is not None else self._most.get(name, 1)

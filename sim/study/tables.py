@@ -6,11 +6,13 @@ row belongs to an `architecture` and a `trial`.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sim.study.ranges import Ranges
 
 Column = NDArray[Any]
 Table = dict[str, Column]
@@ -34,7 +36,10 @@ def canonical_column(values: Column) -> Column:
         return floats
     if kind in "iub":
         return values.astype(np.int64)
-    return np.array([str(v) for v in values], dtype=object)
+    known: dict[Any, str] = {}  # one text per content: a million rows of one name hold it once
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [known.setdefault(v, v) if type(v) is str else str(v) for v in values]
+    return texts
 
 
 def canonical(table: Table) -> Table:
@@ -83,46 +88,85 @@ def _ordered(table: Table, architectures: Sequence[str], below_trial: int | None
     return {column: values[order] for column, values in table.items()}
 
 
-def table_hash(tables: Tables) -> str:
+class TableDigest:
+    """The hash of tables that arrive in pieces, in their final order, so that they are never in memory as a whole.
+
+    Each column has a SHA-256 of its own, and the hash of the tables is taken over names, types, lengths and those:
+    where the pieces are cut changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[tuple[str, str], _ColumnDigest] = {}
+
+    def add(self, tables: Mapping[str, Table]) -> None:
+        """Take in the next rows; raises ValueError if a column changes its type."""
+        for name, table in tables.items():
+            for column, values in canonical(table).items():
+                self._columns.setdefault((name, column), _ColumnDigest()).add(f"{name}.{column}", values)
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for (name, column), mine in sorted(self._columns.items()):
+            digest.update(f"{name}\x1f{column}\x1f{mine.type}\x1f{mine.n}\x1e".encode() + mine.sha256.digest())
+        return digest.hexdigest()
+
+
+class _ColumnDigest:
+    """What was seen of one column."""
+
+    def __init__(self) -> None:
+        self.type, self.n, self.sha256 = "", 0, hashlib.sha256()
+
+    def add(self, name: str, values: Column) -> None:
+        if not self.n:
+            self.type = values.dtype.str  # an empty column has no sure type
+        elif len(values) and values.dtype.str != self.type:
+            raise ValueError(f"column {name} is {self.type} in some rows and {values.dtype.str} in others")
+        self.n += len(values)
+        if values.dtype.kind == "O":
+            known = {text: len(text.encode()).to_bytes(8, "little") + text.encode() for text in set(values)}
+            self.sha256.update(b"".join([known[text] for text in values]))
+        else:
+            self.sha256.update(np.ascontiguousarray(values).data)
+
+
+def table_hash(tables: Mapping[str, Table]) -> str:
     """SHA-256 over names, types and bytes of all columns of merged tables, as hexadecimal digits.
 
     Two runs with the same hash gave the same tables to the last bit.
     """
-    digest = hashlib.sha256()
-    for name in sorted(tables):
-        table = canonical(tables[name])
-        for column in sorted(table):
-            values = table[column]
-            digest.update(f"{name}\x1f{column}\x1f{values.dtype.str}\x1f{len(values)}\x1e".encode())
-            if values.dtype.kind == "O":
-                for text in values:
-                    data = text.encode()
-                    digest.update(len(data).to_bytes(8, "little") + data)
-            else:
-                digest.update(np.ascontiguousarray(values).tobytes())
+    digest = TableDigest()
+    for name in tables:
+        digest.add({name: tables[name]})
     return digest.hexdigest()
 
 
 def rows_of(table: Table, architecture: str) -> Table:
-    """The rows of one architecture."""
-    mine = table["architecture"] == architecture
+    """The rows of one architecture; views where they stand together, as they do in merged tables."""
+    mine = np.flatnonzero(table["architecture"] == architecture)
+    if len(mine) and mine[-1] - mine[0] + 1 == len(mine):
+        return {column: values[mine[0] : mine[-1] + 1] for column, values in table.items()}
     return {column: values[mine] for column, values in table.items()}
 
 
-def trials_by_architecture(table: Table) -> dict[str, list[int]]:
-    """Sorted trial numbers of each architecture in a `trials` table."""
-    return {
-        str(name): sorted({int(t) for t in table["trial"][table["architecture"] == name]})
-        for name in dict.fromkeys(table["architecture"])
-    }
+def rows_between(table: Table, architecture: str, first: int, last: int) -> Table:
+    """The rows of trials `first` to `last` of one architecture."""
+    mine = (table["trial"] >= first) & (table["trial"] <= last) & (table["architecture"] == architecture)
+    return {column: values[mine] for column, values in table.items()}
 
 
-def to_ranges(numbers: Collection[int]) -> list[tuple[int, int]]:
-    """Sorted, closed ranges that cover the numbers: {0, 1, 2, 5} -> [(0, 2), (5, 5)]."""
-    ranges: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], number)
-        else:
-            ranges.append((number, number))
-    return ranges
+def ranges_by_architecture(table: Table) -> dict[str, Ranges]:
+    """Trial numbers of each architecture in a `trials` table."""
+    found = {}
+    for name in dict.fromkeys(table["architecture"]):
+        numbers = np.unique(table["trial"][table["architecture"] == name].astype(np.int64))
+        breaks = np.flatnonzero(np.diff(numbers) > 1)
+        firsts, lasts = numbers[np.r_[0, breaks + 1]], numbers[np.r_[breaks, len(numbers) - 1]]
+        found[str(name)] = list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+    return found
+
+
+def n_bytes(tables: Mapping[str, Table]) -> int:
+    """Bytes of all arrays; a text counts as its reference."""
+    return sum(values.nbytes for table in tables.values() for values in table.values())

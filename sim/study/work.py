@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from sim.errors import RunError
 from sim.scenario.document import Experiment
 from sim.scenario.reliability import ReliabilityScenario
 from sim.scenario.schema import Scenario
-from sim.study.tables import Tables
+from sim.study.tables import Tables, merge
 from sim.world.log import TrialRecord
+
+MOST_LOOSE_TABLES = 1024
+"""Tables of single trials before they are joined: an array of one row takes more memory than its row."""
 
 
 class TrialFunction(Protocol):
@@ -26,6 +29,14 @@ class TrialFunction(Protocol):
         self, scenario: Scenario, architecture: str, trial: int, *, keep: bool = False
     ) -> tuple[TrialRecord, Tables]:
         """Record (with its trace if `keep`) and tables of one trial."""
+        ...
+
+
+class BatchFunction(Protocol):
+    """The attribute `batch` of a trial function whose trials are too quick to be called one by one."""
+
+    def __call__(self, scenario: Scenario, architecture: str, trials: range) -> Tables:
+        """Tables of consecutive trials, the rows of each as the trial alone would give them."""
         ...
 
 
@@ -68,7 +79,7 @@ class TaskResult:
 
     task: Task
     tables: list[Tables]
-    """One per trial, or fewer of several trials each; each trial's rows stand together in one of them."""
+    """Each holds one or more trials, and together they hold the task's."""
     took_s: float
     records: list[TrialRecord] = field(default_factory=list)
     """Kept records only."""
@@ -111,9 +122,10 @@ def run_task(job: Job, task: Task) -> TaskResult:
     """
     scenario = _experiment(job.document).scenarios[task.architecture]
     started_s = time.perf_counter()
+    batch = None if task.keep else _batch_of(job, scenario)
+    if batch is not None:
+        return TaskResult(task, [_batched(batch, scenario, task)], time.perf_counter() - started_s)
     result = TaskResult(task, [], 0.0)
-    if isinstance(scenario, ReliabilityScenario) and job.trial_function is engine_trial and not task.keep:
-        return TaskResult(task, [_many(scenario, task)], time.perf_counter() - started_s)
     for trial in task.trials:
         if _should_stop():
             break
@@ -124,16 +136,26 @@ def run_task(job: Job, task: Task) -> TaskResult:
         result.tables.append(tables)
         if task.keep:
             result.records.append(record)
+        if len(result.tables) >= MOST_LOOSE_TABLES:
+            result.tables[:] = [merge(result.tables, [task.architecture])]
     took_s = time.perf_counter() - started_s
-    return TaskResult(task, result.tables, took_s, result.records)
+    tables_of_task = [merge(result.tables, [task.architecture])] if len(result.tables) > 1 else result.tables
+    return TaskResult(task, tables_of_task, took_s, result.records)
 
 
-def _many(scenario: ReliabilityScenario, task: Task) -> Tables:
-    """All trials of a task in one compiled call."""
-    from sim.study.elements import measured_trials
+def _batch_of(job: Job, scenario: Scenario) -> BatchFunction | None:
+    """What runs all trials of a task at once, if anything does."""
+    if isinstance(scenario, ReliabilityScenario) and job.trial_function is engine_trial:
+        from sim.study.elements import measured_trials
 
+        return cast(BatchFunction, measured_trials)  # of its own kind of scenario, which this one is
+    return getattr(job.trial_function, "batch", None)
+
+
+def _batched(batch: BatchFunction, scenario: Scenario, task: Task) -> Tables:
+    """Tables of all trials of a task at once; raises RunError like a trial alone."""
     try:
-        return measured_trials(scenario, task.architecture, task.trials)
+        return batch(scenario, task.architecture, task.trials)
     except Exception as error:
         raise RunError(_failure_text(scenario, task.architecture, task.first, error)) from error
 

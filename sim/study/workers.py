@@ -26,8 +26,15 @@ PRELOADED_MODULES = ("sim.world", "sim.measures", "sim.study.work")
 class Workers(Protocol):
     """Something that runs tasks."""
 
-    count: int
-    """Tasks that run at the same time, at least 1."""
+    @property
+    def count(self) -> int:
+        """Tasks that run at the same time, at least 1; may change while a run goes on."""
+        ...
+
+    @property
+    def lost_errors(self) -> tuple[type[Exception], ...]:
+        """What a future raises whose task alone was lost with its worker; the executor goes on working."""
+        ...
 
     def start(self) -> Executor:
         """A working executor; called again after one broke."""
@@ -59,6 +66,7 @@ class InProcess:
     """One worker: this process."""
 
     count = 1
+    lost_errors: tuple[type[Exception], ...] = ()
 
     def start(self) -> Executor:
         """An executor that runs each task at once."""
@@ -77,6 +85,8 @@ class ProcessWorkers:
     Workers are not replaced after a number of tasks: an executor with `max_tasks_per_child` can hang when a
     worker retires while others are idle.
     """
+
+    lost_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -102,6 +112,8 @@ class ProcessWorkers:
 
 class GivenWorkers:
     """An executor of the caller (threads, a cluster); it is neither restarted nor shut down here."""
+
+    lost_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, executor: Executor, count: int) -> None:
         self.count = count
@@ -130,8 +142,12 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
 
-def make_workers(count: int) -> Workers:
-    """One worker is this process; more are a pool."""
+def make_workers(count: int, *, executor: str = "processes", scheduler: str | None = None) -> Workers:
+    """One worker is this process; more are a pool; or those of a Dask cluster."""
+    if scheduler is not None or executor == "dask":
+        from sim.study.cluster import DaskWorkers
+
+        return DaskWorkers(scheduler, count)
     return InProcess() if count == 1 else ProcessWorkers(count)
 
 

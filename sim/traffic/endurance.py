@@ -4,6 +4,7 @@ Found by trying: from a steady state the pods are killed at once, and for half a
 no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from sim.traffic.course import NO_HAZARD_PER_S, Change, Course, Scratch
 from sim.traffic.layout import *
-from sim.traffic.layout import Floats, Ints
+from sim.traffic.layout import Floats
 
 N_LEVELS: Final = 24
 """Demand is tried in this many steps of the peak; an answer is rounded to the safe side."""
@@ -37,6 +38,7 @@ class Endurance:
         names, shares = course.blueprint.names, course.net.pods[:, POD_SHARE]
         first = np.concatenate([[0], np.cumsum(names.slots)]).astype(int)
         running = course.net.pods[:, POD_READY] != 0.0
+        self._pool_of = [int(pool) for pool in course.net.pods[:, POD_POOL]]
         # Those that carry most are taken away first, but the one that carries most stays: no other set of as many
         # leaves a pod with more load.
         self._worst: list[list[int]] = []
@@ -56,23 +58,26 @@ class Endurance:
         limit = self.limit(counts)
         return self._course.below_until_s(limit / N_LEVELS, at_s) if limit > 0 else -np.inf
 
-    def kill_totals(self, pods: Ints, at_s: Floats) -> Floats:
+    def kill_totals(self, pods: Sequence[int], at_s: Sequence[float]) -> Floats:
         """(n_groups, N_TOTALS) what kills of these pods at these times (s) change of the totals, all together.
 
         Tried with a pod in the middle of each pool; the loss of another one goes with its load.
         """
-        nominal = self._course.net.pods
         found = np.zeros((len(self._course.net.groups), N_TOTALS))
-        pools, levels = nominal[pods, POD_POOL].astype(int), self._course.levels_at(at_s) * N_LEVELS
-        for pool in np.unique(pools).tolist():
+        by_pool: dict[int, list[int]] = {}
+        for k, pod in enumerate(pods):
+            by_pool.setdefault(self._pool_of[pod], []).append(k)
+        for pool, kills in by_pool.items():
             tried, booked = self._booked(pool)
-            if not booked.any():
+            if len(tried) == 0:
                 continue
-            mine = pools == pool
-            times = nominal[pods[mine], POD_SHARE] / nominal[self._middle(pool), POD_SHARE]
-            k = np.clip(np.searchsorted(tried, levels[mine], side="right") - 1, 0, len(tried) - 2)
-            part = (levels[mine] - tried[k]) / (tried[k + 1] - tried[k])
-            weights = np.bincount(k, times * (1.0 - part), len(tried)) + np.bincount(k + 1, times * part, len(tried))
+            levels = self._course.levels_at(np.array([at_s[k] for k in kills])) * N_LEVELS
+            shares = self._course.net.pods[[pods[k] for k in kills], POD_SHARE]
+            times = shares / self._course.net.pods[self._middle(pool), POD_SHARE]
+            below = np.clip(np.searchsorted(tried, levels, side="right") - 1, 0, len(tried) - 2)
+            part = (levels - tried[below]) / (tried[below + 1] - tried[below])
+            weights = np.bincount(below, times * (1.0 - part), len(tried))
+            weights += np.bincount(below + 1, times * part, len(tried))
             found += np.tensordot(weights, booked, axes=1)
         return found
 
@@ -87,12 +92,15 @@ class Endurance:
         return rows[len(rows) // 2]
 
     def _totals_of_a_kill(self, pool: int) -> tuple[Floats, Floats]:
-        """Levels at which a kill was tried, 0 among them, and (n_levels, n_groups, N_TOTALS) what it changed."""
+        """Levels at which a kill was tried, 0 among them, and (n_levels, n_groups, N_TOTALS) what it changed.
+
+        Without any level if it changes nothing: requests of users that are not on their way in this pool.
+        """
         levels = [j for j in _BOOKED_AT if j <= self.limit(self.one_of(pool))]
         nothing = np.zeros((len(self._course.net.groups), N_TOTALS))
         booked = np.array([nothing, *(self._kill_totals(pool, j) for j in levels)])
         if not levels or np.abs(booked).max() < 1e-6:
-            return np.array([0.0, 1.0]), np.zeros((2, *nothing.shape))
+            return np.zeros(0), np.zeros((0, *nothing.shape))
         return np.array([0.0, *levels]), booked
 
     def _limit(self, counts: tuple[int, ...]) -> int:

@@ -249,7 +249,7 @@ class Parking:
         self._settle(now_s)
         if self._passed:
             at_s, killed = zip(*self._passed, strict=True)
-            self._offset += self._endurance.kill_totals(np.array(killed), np.array(at_s))
+            self._offset += self._endurance.kill_totals(killed, at_s)
             self._passed.clear()
         self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
         return self._scratch

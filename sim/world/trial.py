@@ -1,7 +1,6 @@
 """One trial: the parts wired together, run from 0 to the horizon (`loop`), and what is recorded of it."""
 
 import math
-from collections import OrderedDict
 
 from sim.randomness import Draws
 from sim.scenario.schema import Scenario
@@ -14,6 +13,7 @@ from sim.world.autoscaler import Autoscalers
 from sim.world.breakers import Breakers
 from sim.world.conditions import Conditions
 from sim.world.context import Context
+from sim.world.design import PerDesign
 from sim.world.effects import Effects
 from sim.world.failover import Controller
 from sim.world.faults import Faults
@@ -30,7 +30,6 @@ from sim.world.topology import Topology
 from sim.world.warmup import cold_caches
 
 TRACE_EVERY_S = 10.0
-_blueprints: OrderedDict[int, tuple[Scenario, Blueprint]] = OrderedDict()
 
 
 def run_trial(scenario: Scenario, architecture: str, trial: int, *, keep: bool = False) -> TrialRecord:
@@ -164,11 +163,7 @@ class Trial:
 
 def blueprint_of(scenario: Scenario) -> Blueprint:
     """Network of a scenario, made once per process: a year's demand curve takes longer than a quiet trial."""
-    known = _blueprints.get(id(scenario))
-    if known is not None and known[0] is scenario:
-        return known[1]
-    blueprint = assemble(scenario)
-    _blueprints[id(scenario)] = (scenario, blueprint)
-    if len(_blueprints) > 64:
-        _blueprints.popitem(last=False)
-    return blueprint
+    return _blueprints.of(scenario)
+
+
+_blueprints = PerDesign(assemble)

@@ -4,7 +4,6 @@ Trials follow it while they are at rest (`sim.traffic.parking`). What happens wi
 is too hot at the peak of December, is not quiet: trials simulate it.
 """
 
-from collections import OrderedDict
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from sim.traffic.engine import Traffic
 from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS, Floats
 from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses
+from sim.world.design import PerDesign
 from sim.world.log import Kind
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ SHORTEST_S: Final = 14.0 * 86400.0
 _KNOT_S: Final = 3600.0
 _MOST_KNOTS: Final = 20_000
 _MOST_COURSES: Final = 8
-_MOST_SCENARIOS: Final = 64
-_courses: OrderedDict[int, tuple[Scenario, Courses | None]] = OrderedDict()
 
 
 def why_simulated(scenario: Scenario) -> str:
@@ -48,18 +46,18 @@ def why_simulated(scenario: Scenario) -> str:
 
 
 def courses_of(scenario: Scenario) -> Courses | None:
-    """Courses of an architecture, each made once per process when first asked for; None if no time may be skipped."""
-    known = _courses.get(id(scenario))
-    if known is not None and known[0] is scenario:
-        return known[1]
-    found: Courses | None = None
-    if not why_simulated(scenario):
-        courses = lru_cache(maxsize=_MOST_COURSES)(partial(_course, scenario))
-        found = None if courses(()).is_open.all() else courses
-    _courses[id(scenario)] = (scenario, found)
-    if len(_courses) > _MOST_SCENARIOS:
-        _courses.popitem(last=False)
-    return found
+    """Courses of a design, each made once per process when first asked for; None if no time may be skipped."""
+    return _courses.of(scenario)
+
+
+def _courses_of_design(scenario: Scenario) -> Courses | None:
+    if why_simulated(scenario):
+        return None
+    courses = lru_cache(maxsize=_MOST_COURSES)(partial(_course, scenario))
+    return None if courses(()).is_open.all() else courses
+
+
+_courses = PerDesign(_courses_of_design)
 
 
 def _course(scenario: Scenario, more: tuple[int, ...]) -> Course:

@@ -1,4 +1,4 @@
-"""One contract for everything that can run tasks: this process, processes, threads of the caller."""
+"""One contract for everything that can run tasks: this process, processes, threads of the caller, a Dask cluster."""
 
 import json
 import os
@@ -12,9 +12,11 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from dask_processes import DaskCluster, dask_cluster
 from small_study import always_killed_trial, failing_trial, fake_trial, killed_once_trial, small_experiment
 
 from sim.errors import RunError
+from sim.study.cluster import DaskWorkers
 from sim.study.dispatch import Dispatcher
 from sim.study.tables import merge, table_hash
 from sim.study.work import Job, Task, TaskResult
@@ -23,15 +25,23 @@ from sim.study.workers import GivenWorkers, InProcess, ProcessWorkers, Workers
 TASKS = [Task(name, first, 4) for first in (0, 4, 8) for name in ("single", "double")]
 
 
-@pytest.fixture(params=["in process", "processes", "threads"])
+@pytest.fixture(params=["in process", "processes", "threads", "dask"])
 def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
     if request.param == "in process":
         yield InProcess()
+    elif request.param == "dask":
+        yield DaskWorkers(request.getfixturevalue("cluster").address)
     elif request.param == "processes":
         yield ProcessWorkers(2)
     else:
         with ThreadPoolExecutor(2) as executor:
             yield GivenWorkers(executor, 2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[DaskCluster]:
+    with dask_cluster(2) as started:
+        yield started
 
 
 @pytest.fixture
@@ -51,7 +61,10 @@ class TestExecutor:
     def test_every_task_comes_back_once(self, document: str, workers: Workers):
         results = run_all(document, workers)
         assert sorted(map(repr, (result.task for result in results))) == sorted(map(repr, TASKS))
-        assert all(len(result.tables) == result.task.count for result in results)
+        assert all(
+            sorted(t for tables in result.tables for t in tables["trials"]["trial"]) == list(result.task.trials)
+            for result in results
+        )
 
     def test_the_tables_are_those_of_the_trials(self, document: str, workers: Workers, tmp_path: Path):
         experiment = small_experiment(tmp_path)

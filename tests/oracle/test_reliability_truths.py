@@ -242,12 +242,13 @@ class TestDistributions:
         check(share_of(int((hours <= 1.4999999).sum()), len(hours), 0.050099212), 0.006)
         check(share_of(int((hours <= 9.0000001).sum()), len(hours), 0.96834652331), 0.006)
 
-    RENEWAL = one(
-        {"weibull": {"mean": "100h", "shape": 0.7}}, {"lognormal": {"median": "1h", "sigma": 1.4}}
-    )
+    RENEWAL = one({"weibull": {"mean": "100h", "shape": 0.7}}, {"lognormal": {"median": "1h", "sigma": 1.4}})
 
     def test_decreasing_hazard(self):
-        for horizon, availability, failures, half in (("10h", 0.95920590, 0.2347860, 0.003), ("100h", 0.9706828, 1.3531376, 0.01)):
+        for horizon, availability, failures, half in (
+            ("10h", 0.95920590, 0.2347860, 0.003),
+            ("100h", 0.9706828, 1.3531376, 0.01),
+        ):
             s = scenario(horizon, elements=self.RENEWAL, systems=ALL_UNITS)
             found = histories(s, 100_000)
             check(mean_of(found.last_values[:, 0], availability), half)
@@ -313,7 +314,9 @@ class TestPolling:
     def test_waiting(self):
         rows = trials(self.stations("18s"), 10_000)  # 200 per hour
         # The published figure is of waiting; an element is down while it is served, too.
-        assert self.full_hours(1 / 200, served=False) == pytest.approx(CHAINS["A10_polling_N3"]["waiting_0_16"], rel=1e-8)
+        assert self.full_hours(1 / 200, served=False) == pytest.approx(
+            CHAINS["A10_polling_N3"]["waiting_0_16"], rel=1e-8
+        )
         check(mean_of(rows["downtime_s"] / H, self.full_hours(1 / 200)), 0.12)
 
     def test_control_slow_server(self):
@@ -326,7 +329,9 @@ class TestPolling:
         from scipy.sparse import csr_matrix
         from scipy.sparse.linalg import expm_multiply
 
-        states = [(at, busy, full) for at in range(3) for busy in (0, 1) for full in range(8) if not busy or full >> at & 1]
+        states = [
+            (at, busy, full) for at in range(3) for busy in (0, 1) for full in range(8) if not busy or full >> at & 1
+        ]
         place = {state: i for i, state in enumerate(states)}
         q = np.zeros((len(states) + 1, len(states) + 1))
 
@@ -381,7 +386,9 @@ class TestSparesAndStorage:
         cold_rows = trials(scenario("20h", elements=elements, systems=worse, standby=standby), 20_000)
         hot_rows = trials(scenario("20h", elements=elements, systems=worse, standby=hot), 20_000)
         t, a = 20.0, 0.1
-        cold = 1 - (math.exp(-2 * a * t) * (1 + 2 * a * t) + 4 * (math.exp(-a * t) - math.exp(-2 * a * t) * (1 + a * t)))
+        cold = 1 - (
+            math.exp(-2 * a * t) * (1 + 2 * a * t) + 4 * (math.exp(-a * t) - math.exp(-2 * a * t) * (1 + a * t))
+        )
         check(share_of(int((cold_rows["no_outage"] == 0).sum()), 20_000, cold), 0.02)
         refute(share_of(int((hot_rows["no_outage"] == 0).sum()), 20_000, cold), 0.02)
         check(share_of(int((hot_rows["no_outage"] == 0).sum()), 20_000, (1 - math.exp(-2)) ** 3), 0.02)

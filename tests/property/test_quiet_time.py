@@ -80,6 +80,11 @@ def architectures(design: str) -> dict[str, Scenario]:
     return scenarios((DESIGNS | CHANCY)[design])
 
 
+def renewed(scenario: Scenario) -> Scenario:
+    """The same design, of which no course is known yet."""
+    return scenario.model_copy(update={"model": scenario.model.model_copy()})
+
+
 def simulated(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update={"model": scenario.model.model_copy(update={"quiet": "simulate"})})
 
@@ -171,7 +176,7 @@ def test_losses_taken_for_harmless_that_are_not_show(monkeypatch: pytest.MonkeyP
     """Negative control: with every loss of pods endured, outages are missed."""
     scenario = architectures("plain")["single"]
     monkeypatch.setattr(Endurance, "_limit", lambda self, counts: N_LEVELS)
-    unknown = scenario.model_copy()  # no course of it is known yet
+    unknown = renewed(scenario)
     wrong = [run_trial(unknown, "a", trial) for trial in range(N_TRIALS)]
     right = [run_trial(simulated(scenario), "a", trial) for trial in range(N_TRIALS)]
     assert sum(map(lost, wrong)) < 0.5 * sum(map(lost, right))
@@ -184,7 +189,7 @@ def test_kills_that_are_not_booked_show(monkeypatch: pytest.MonkeyPatch):
     right, full, _, _ = both(scenario, 0)
     assert lost(right) == pytest.approx(lost(full), rel=0.02)
     monkeypatch.setattr(Endurance, "kill_totals", lambda self, pods, at_s: np.zeros((1, len(TOTALS))))
-    wrong = run_trial(scenario.model_copy(), "a", 0)  # no course of it is known yet
+    wrong = run_trial(renewed(scenario), "a", 0)
     assert lost(wrong) < 0.5 * lost(full)
 
 

@@ -345,10 +345,10 @@ def test_results_lists_runs_even_broken_ones(tmp_path: Path):
     (tmp_path / "results" / "two" / "run.json").write_text("{")
     result = call("results")
     assert "results/one" in result.stdout
-    assert "finished" in result.stdout
+    assert "done" in result.stdout
     assert "unreadable" in result.stdout
     runs = json.loads(call("results", "-o", "json").stdout)["runs"]
-    assert {run["run"]: run["stop_reason"] for run in runs} == {"results/one": "finished", "results/two": "unreadable"}
+    assert {run["run"]: run["state"] for run in runs} == {"results/one": "done", "results/two": "unreadable"}
 
 
 def test_report_of_no_run_is_exit_3(tmp_path: Path):

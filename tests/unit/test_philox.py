@@ -43,7 +43,11 @@ def test_uniform_whichever_way_one_looks():
     """Along the index, along trials, and along names; both halves; neighbours do not go together."""
     n = 50_000
     along_names = np.array([float(uniforms(key_of(1, f"disk/{i}", "cycle"), 0, 0)[0]) for i in range(5000)])
-    sequences = [*uniforms(key_of(1, "a", "x"), 3, np.arange(n)), *uniforms(key_of(1, "a", "x"), np.arange(n), 3), along_names]
+    sequences = [
+        *uniforms(key_of(1, "a", "x"), 3, np.arange(n)),
+        *uniforms(key_of(1, "a", "x"), np.arange(n), 3),
+        along_names,
+    ]
     for numbers in sequences:
         assert stats.kstest(numbers, "uniform").pvalue > 1e-4
         assert abs(np.corrcoef(numbers[:-1], numbers[1:])[0, 1]) * np.sqrt(len(numbers)) < 4

@@ -14,7 +14,11 @@ ELEMENTS = {
     "b": {"fails": {"weibull": {"mean": "30h", "shape": 0.7}}, "repair": {"fixed": "3h"}},
     "c": {"count": 2, "fails": {"gamma": {"mean": "15h", "shape": 2.0}}, "repair": {"exponential": {"mean": "1h"}}},
 }
-SYSTEMS = {"pair": {"any": ["c"]}, "service": {"all": ["2 of a", "b", "pair"]}, "loose": {"at_least": 4, "of": ["a", "c"]}}
+SYSTEMS = {
+    "pair": {"any": ["c"]},
+    "service": {"all": ["2 of a", "b", "pair"]},
+    "loose": {"at_least": 4, "of": ["a", "c"]},
+}
 
 
 def test_same_histories():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.study.schedule import MOST_TRIALS_PER_TASK, Schedule
+from sim.study.schedule import MOST_TRIALS_PER_TASK, TASK_TARGET_BYTES, Schedule
 from sim.study.work import Task
 
 
@@ -16,7 +16,7 @@ def drain(schedule: Schedule, took_s: float = 0.01) -> list[Task]:
 
 @pytest.mark.parametrize("chunk", [None, 1, 3, 1000])
 def test_hands_out_exactly_what_is_not_done(chunk: int | None):
-    done = {"a": {0, 1, 5}, "b": set(range(10))}
+    done = {"a": [(0, 1), (5, 5)], "b": [(0, 9)]}
     tasks = drain(Schedule(["a", "b", "c"], 10, done=done, chunk=chunk))
     handed = sorted((task.architecture, trial) for task in tasks for trial in task.trials)
     assert handed == [("a", t) for t in (2, 3, 4, 6, 7, 8, 9)] + [("c", t) for t in range(10)]
@@ -35,10 +35,26 @@ def test_tasks_grow_to_about_a_second():
     assert schedule.next_task() == Task("a", 1, 50)
 
 
+def test_a_task_of_quick_trials_grows_to_a_second_too():
+    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule.learn(Task("a", 0, 100), took_s=3e-4)  # 3 us a trial
+    task = schedule.next_task()
+    assert task is not None
+    assert task.count == 333_333
+
+
 def test_a_task_of_instant_trials_is_still_bounded():
-    schedule = Schedule(["a"], 100_000, done={}, chunk=None)
-    schedule.learn(schedule.next_task() or Task("a", 0, 1), took_s=0.0)
-    second = schedule.next_task()
-    assert second is not None
-    assert second.count == MOST_TRIALS_PER_TASK
-    assert schedule.n_open == 100_000 - 1 - MOST_TRIALS_PER_TASK
+    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule.learn(Task("a", 0, 100), took_s=0.0)
+    task = schedule.next_task()
+    assert task is not None
+    assert task.count == MOST_TRIALS_PER_TASK
+    assert schedule.n_open == 10_000_000 - MOST_TRIALS_PER_TASK
+
+
+def test_a_task_brings_back_a_bounded_number_of_bytes():
+    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule.learn(Task("a", 0, 100), took_s=1e-4, n_bytes=100 * 2048)
+    task = schedule.next_task()
+    assert task is not None
+    assert task.count == TASK_TARGET_BYTES // 2048

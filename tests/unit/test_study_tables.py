@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim.study.tables import canonical_column, merge, table_hash, to_ranges, trials_by_architecture
+from sim.study.ranges import to_ranges
+from sim.study.tables import canonical_column, merge, ranges_by_architecture, table_hash
 
 
 def part(architecture: str, trials: list[int], values: list[float]) -> dict[str, dict[str, np.ndarray]]:
@@ -82,4 +83,4 @@ def test_canonical_column_has_three_types_only():
 def test_ranges_and_trials():
     assert to_ranges({5, 0, 1, 2}) == [(0, 2), (5, 5)]
     assert to_ranges([]) == []
-    assert trials_by_architecture(part("a", [3, 1, 3], [0, 0, 0])["trials"]) == {"a": [1, 3]}
+    assert ranges_by_architecture(part("a", [3, 1, 3], [0, 0, 0])["trials"]) == {"a": [(1, 1), (3, 3)]}

@@ -1,0 +1,43 @@
+"""What is made once per process for a design: a scenario without its faults and its numbers of trials.
+
+Trials of one architecture share it, also those whose laws of faults are drawn anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from sim.scenario.schema import Scenario
+
+T = TypeVar("T")
+_NOT_OF_THE_DESIGN: Final = ("name", "faults", "seed", "trials", "precision", "max_trials")
+_MOST_DESIGNS: Final = 64
+
+
+class PerDesign(Generic[T]):
+    """Remembers what `make` made of a design.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it of any scenario of that design; must not look at faults, seed or trials.
+
+    Notes
+    -----
+    Blocks are compared by identity: scenarios are frozen, and copies with other faults share all other blocks.
+    """
+
+    def __init__(self, make: Callable[[Scenario], T]) -> None:
+        self._make = make
+        self._made: OrderedDict[tuple[object, ...], tuple[list[Any], T]] = OrderedDict()
+
+    def of(self, scenario: Scenario) -> T:
+        """What was made of the design of this scenario; made now if it is new."""
+        blocks = [getattr(scenario, field) for field in Scenario.model_fields if field not in _NOT_OF_THE_DESIGN]
+        key = tuple(block if isinstance(block, str | float | int) else id(block) for block in blocks)
+        if key not in self._made:
+            # The blocks are kept: the identity of what is gone could be given to something else.
+            self._made[key] = blocks, self._make(scenario)
+            if len(self._made) > _MOST_DESIGNS:
+                self._made.popitem(last=False)
+        return self._made[key][1]
