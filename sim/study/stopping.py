@@ -3,8 +3,8 @@
 The looks are at the scenario's `trials`, twice as many, four times as many ... up to `max_trials`, of every
 architecture, so that where a run stops depends on the trials alone and not on workers, chunks or interruptions.
 A stop at a random look makes intervals cover less than they say, because samples that look alike are those that lack
-the large losses. Looks at doubled numbers, and intervals that allow for what a sample hides, keep that small; how small is
-measured in `docs/estimation.md`, beside what the same rule does to Student's t.
+the large losses. Looks at doubled numbers, and intervals that allow for what a sample hides, keep that small; how small
+is measured in `docs/estimation.md`, beside what the same rule does to Student's t.
 """
 
 from collections.abc import Mapping
