@@ -1,7 +1,8 @@
 """From a scenario of elements to a machine: each block of the file as variables, gates and events.
 
 An element kind of count n is n variables `NAME/1` ... `NAME/n`, so that a design with more of them shares the histories
-of those that both have. A failure draws the first half of its element's n-th number, the repair that follows the second.
+of those that both have. A failure draws the first half of its element's n-th number, the
+repair that follows the second.
 """
 
 from dataclasses import dataclass
@@ -164,7 +165,9 @@ class _Builder:
         self.ages[member.number] = aged
         onset = self._event(member.name, law_of(element.ageing.onset), alive * (aged == 0), "ageing onset")
         m.act(m.set_to(aged, 1))
-        fails = self._event(member.name, law_of(element.ageing.fails), alive * (aged == 1), "ageing", f"{name} (ageing)")
+        fails = self._event(
+            member.name, law_of(element.ageing.fails), alive * (aged == 1), "ageing", f"{name} (ageing)"
+        )
         m.act(m.set_to(aged, 2))
         m.act(Action(at.STRIKE, member.number))
         return [m.set_to(aged, 0), Action(at.RENEW, onset), Action(at.RENEW, fails)]

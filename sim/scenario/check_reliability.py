@@ -20,7 +20,9 @@ def check_reliability(scenario: ReliabilityScenario) -> Iterator[Finding]:
 def _names(scenario: ReliabilityScenario) -> Iterator[Finding]:
     for name in scenario.systems:
         if name in scenario.elements:
-            yield Finding(("systems", name), f"got the name {name}, which an element has too; expected another", about="key")
+            yield Finding(
+                ("systems", name), f"got the name {name}, which an element has too; expected another", about="key"
+            )
 
 
 def _elements(scenario: ReliabilityScenario) -> Iterator[Finding]:
@@ -34,11 +36,15 @@ def _elements(scenario: ReliabilityScenario) -> Iterator[Finding]:
             message = "got a beta factor, expected `fails` with an exponential law: only rates can be split by a share"
             yield Finding((*path, "common_cause"), message)
         if element.common_cause and element.count == 1:
-            yield Finding((*path, "common_cause"), "got a beta factor, expected a count above 1: one has nobody to share with")
+            yield Finding(
+                (*path, "common_cause"), "got a beta factor, expected a count above 1: one has nobody to share with"
+            )
         hit = any(name in shock.hits for shock in scenario.common_causes.values())
         can_fail = element.fails or element.ageing or element.common_cause or hit
         if not can_fail and element.maintenance is None:
-            yield warning(path, f"{name} never fails: it has neither fails, ageing, maintenance nor a common cause", about="key")
+            yield warning(
+                path, f"{name} never fails: it has neither fails, ageing, maintenance nor a common cause", about="key"
+            )
         if can_fail and element.repair is None:
             yield warning(path, f"{name} is never repaired: it has no repair", about="key")
     for name, shock in scenario.common_causes.items():
@@ -83,7 +89,9 @@ def _circle(scenario: ReliabilityScenario, start: str) -> list[str]:
     while ways:
         way = ways.pop()
         system = scenario.systems.get(way[-1])
-        for part in () if system is None else (*(part_of(p)[1] for p in parts_of(system)), *system.soft, *system.capacity):
+        for part in (
+            () if system is None else (*(part_of(p)[1] for p in parts_of(system)), *system.soft, *system.capacity)
+        ):
             if part == start:
                 return [*way, start]
             if part not in seen:
@@ -102,7 +110,9 @@ def _crews(scenario: ReliabilityScenario) -> Iterator[Finding]:
         if crew.order == "patrol" and crew.size > 1:
             yield Finding((*path, "size"), f"got {crew.size}, expected 1: a patrol goes from kind to kind as one")
         if crew.preempts and crew.order in ("called", "patrol"):
-            yield Finding((*path, "preempts"), f"got a crew that interrupts repairs, expected an order other than {crew.order}")
+            yield Finding(
+                (*path, "preempts"), f"got a crew that interrupts repairs, expected an order other than {crew.order}"
+            )
         if not any(element.crew == name for element in scenario.elements.values()):
             yield warning(path, f"{name} repairs nothing: no element names it", about="key", everywhere=True)
 

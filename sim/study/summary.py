@@ -293,7 +293,9 @@ def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | No
     one, other = ((sample.column(measure.column), sample.column(measure.per)) for sample in (a, b))
     if not (one[1].any() and other[1].any()):
         return None
-    return ratio_difference(one, other, confidence=a.confidence, bounds=_ratio_bounds(measure), numerator_max=measure.ratio_max)
+    return ratio_difference(
+        one, other, confidence=a.confidence, bounds=_ratio_bounds(measure), numerator_max=measure.ratio_max
+    )
 
 
 def _prob_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate:

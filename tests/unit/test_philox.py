@@ -1,4 +1,4 @@
-"""The counter-based generator: its authors' known answers, one source for both kinds of code, and plain checks of quality."""
+"""The counter-based generator: known answers of its authors, the same bits in both kinds of code, plain checks."""
 
 import numpy as np
 import pytest
@@ -43,10 +43,15 @@ def test_uniform_whichever_way_one_looks():
     """Along the index, along trials, and along names; both halves; neighbours do not go together."""
     n = 50_000
     along_names = np.array([float(uniforms(key_of(1, f"disk/{i}", "cycle"), 0, 0)[0]) for i in range(5000)])
-    sequences = [*uniforms(key_of(1, "a", "x"), 3, np.arange(n)), *uniforms(key_of(1, "a", "x"), np.arange(n), 3), along_names]
+    sequences = [
+        *uniforms(key_of(1, "a", "x"), 3, np.arange(n)),
+        *uniforms(key_of(1, "a", "x"), np.arange(n), 3),
+        along_names,
+    ]
     for numbers in sequences:
         assert stats.kstest(numbers, "uniform").pvalue > 1e-4
         assert abs(np.corrcoef(numbers[:-1], numbers[1:])[0, 1]) * np.sqrt(len(numbers)) < 4
-        assert 0 < numbers.min() and numbers.max() < 1
+        assert numbers.min() > 0
+        assert numbers.max() < 1
     assert abs(np.corrcoef(sequences[0], sequences[1])[0, 1]) * np.sqrt(n) < 4
     assert stats.kstest(np.arange(n) / n % 0.9, "uniform").pvalue < 1e-4, "the check itself can fail"
