@@ -44,7 +44,8 @@ def compiled(function: F) -> F:
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
     try:
-        decorated: F = numba.njit(function, cache=True, error_model="numpy", _nrt=False)
+        options: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
+        decorated: F = numba.njit(**options)(function)
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     return decorated

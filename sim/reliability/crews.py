@@ -68,7 +68,7 @@ def _next_in_line(m: Any, s: Any, c: int) -> int:
 @compiled
 def _comes_before(m: Any, s: Any, a: int, b: int) -> bool:
     more = m.variables[a, at.PRIORITY] - m.variables[b, at.PRIORITY]
-    return more > 0 or (more == 0 and s.tickets[a] < s.tickets[b])
+    return bool(more > 0 or (more == 0 and s.tickets[a] < s.tickets[b]))
 
 
 @compiled
@@ -103,9 +103,9 @@ def _first_of(m: Any, s: Any, queue: int, priority: int) -> int:
         return first
     for i in range(m.queues[queue, at.QUEUE_MEMBERS], m.queues[queue, at.QUEUE_MEMBERS + 1]):
         v = m.lists[i]
-        if s.x[v] == at.WAITS and m.variables[v, at.PRIORITY] >= priority:
-            if first < 0 or s.tickets[v] < s.tickets[first]:
-                first = v
+        matters = s.x[v] == at.WAITS and m.variables[v, at.PRIORITY] >= priority
+        if matters and (first < 0 or s.tickets[v] < s.tickets[first]):
+            first = v
     return int(first)
 
 
@@ -115,9 +115,9 @@ def _least_urgent(m: Any, s: Any, c: int) -> int:
     least = -1
     for i in range(m.crews[c, at.CREW_MEMBERS], m.crews[c, at.CREW_MEMBERS + 1]):
         v = m.lists[i]
-        if s.x[v] == at.REPAIRED or s.x[v] == at.TRAVELLED_TO:
-            if least < 0 or _comes_before(m, s, least, v):
-                least = v
+        is_served = s.x[v] == at.REPAIRED or s.x[v] == at.TRAVELLED_TO
+        if is_served and (least < 0 or _comes_before(m, s, least, v)):
+            least = v
     return int(least)
 
 

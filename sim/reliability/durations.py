@@ -82,7 +82,7 @@ def duration(kind: int, a: float, b: float, u: float, values: Any) -> float:
     if kind == GAMMA:
         return a * gamma_quantile(b, u)
     n = int(b)
-    rank = int(math.ceil(u * n))
+    rank = math.ceil(u * n)
     if rank > 1 and (rank - 1) / n >= u:  # as in sim.laws: a product that rounds up names no other duration
         rank -= 1
     return float(values[int(a) + max(rank, 1) - 1])

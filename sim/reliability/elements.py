@@ -1,7 +1,8 @@
 """From a scenario of elements to a machine: each block of the file as variables, gates and events.
 
 An element kind of count n is n variables `NAME/1` ... `NAME/n`, so that a design with more of them shares the histories
-of those that both have. A failure draws the first half of its element's n-th number, the repair that follows the second.
+of those that both have. A failure draws the first half of its element's n-th number, the
+repair that follows the second.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """The compiled event loop: the next event of a history, what it changes, and what that sets going.
 
 `begin`, then `step` again and again. Every function takes a model `m` and a state `s` and allocates nothing. Of events
-due at the same moment the one declared first comes first. What is not drawn anew: when its speed changes, an event under
-way keeps its work and is rescaled, which is exact for every law.
+due at the same moment the one declared first comes first. When its speed changes, an event under way
+keeps its work and is rescaled, which is exact for every law.
 
 For splitting and failure biasing: `model.copied` clones a history, `importance` says how near a system is to failing,
 `hazards` gives the rates of an all-exponential model, `redraw` forgets what was drawn for its future.
@@ -117,7 +117,7 @@ def _act(m: Any, s: Any, e: int, a: int) -> None:
     elif kind == at.SET:
         set_variable(m, s, target, value)
     elif kind == at.COMPUTE:
-        set_variable(m, s, target, int(math.floor(evaluate(m, s, value) + 0.5)))
+        set_variable(m, s, target, math.floor(evaluate(m, s, value) + 0.5))
     elif kind == at.STRIKE:
         struck(m, s, target)
     elif kind == at.ASSIGN:

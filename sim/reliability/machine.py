@@ -12,7 +12,7 @@ and when it is due does its assignments one after the other. Names make the rand
 the same history in another model. Elements, crews, pools of spares and gates are built in; see `elements`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -392,5 +392,5 @@ def _table(rows: Sequence[Sequence[int]], n_columns: int) -> Ints:
     return np.array(rows, dtype=np.int64).reshape(len(rows), n_columns)
 
 
-def _keys(keys: "Sequence[int] | object") -> at.Keys:
-    return np.array(list(keys), dtype=np.uint64)  # type: ignore[call-overload]
+def _keys(keys: Iterable[int]) -> at.Keys:
+    return np.array(list(keys), dtype=np.uint64)

@@ -253,7 +253,8 @@ def copied(state: State, *, trial: int | None = None) -> State:
 
     What was drawn already (the due times of events that are under way) stays; see `loop.redraw` for exponential ones.
     """
-    other = State(*(array.copy() for array in state))
+    arrays: Any = state
+    other = State(*(array.copy() for array in arrays))
     if trial is not None:
         other.trial[0] = trial
     return other

@@ -1,7 +1,7 @@
 """The fast form of a machine in which no state couples elements: each is a tape of renewal cycles of its own.
 
-One clock per element instead of two events, no queue of what to look at again; the k-of-n gates are the same, and so are
-the random numbers, so that the histories are those of the machine. `is_uncoupled` says whether a scenario may take it.
+One clock per element instead of two events, and no list of what to look at again. The k-of-n gates are the same, and so
+are the random numbers: the histories are those of the machine. `is_uncoupled` says whether a scenario may take it.
 """
 
 from typing import Any, NamedTuple

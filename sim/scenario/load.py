@@ -15,8 +15,8 @@ from sim.scenario.finding import Finding
 from sim.scenario.mending import block_of, mended
 from sim.scenario.quantities import FROM_FILE
 from sim.scenario.reader import read_file
-from sim.scenario.samples import with_samples
 from sim.scenario.reliability import scenario_model
+from sim.scenario.samples import with_samples
 from sim.scenario.schema import Scenario
 from sim.scenario.tree import Node, descend, merged, plain
 from sim.scenario.variants import Variant, apply_sets, read_axes, variants_of

@@ -67,8 +67,8 @@ class Crew(Spec):
     size: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Elements that are worked on at the same time."""
     order: Literal["first come", "random", "random kind", "called", "patrol"] = "first come"
-    """Who is next among equal priorities. `random kind`: each kind that waits is equally likely; `called`: each kind that
-    waits calls, and whose call arrives first is repaired; `patrol`: they go from kind to kind in the file's order."""
+    """Who is next among equal priorities. `random kind`: each kind that waits is equally likely; `called`: each kind
+    that waits calls, and whose call arrives first is repaired; `patrol`: from kind to kind in the file's order."""
     travel: StepTime | None = None
     """Time from being chosen until the repair begins; the crew is busy with it."""
     call: StepTime | None = None

@@ -59,7 +59,7 @@ def k_of_n(**more):
 
 
 class TestKOfN:
-    """C02: 3 of 5, 0.001 and 0.1 per hour; rare, so rates x 10 by the chain itself, and true rates in rare-event tests."""
+    """C02: 3 of 5, 0.001 and 0.1 per hour; rare, so failures x 10, by a chain that gives the truths."""
 
     @staticmethod
     def unavailability(rate, repair_rates, stops=False):
@@ -165,8 +165,8 @@ class TestCommonCause:
             "service": {"all": ["left", "right", "d4", "d5"]},
         }
         rows = trials(scenario("20000h", elements=elements, systems=systems), 1000)
-        check(mean_of(1 - rows["availability_time"], 1 - 0.999**5), 3e-5)
-        refute(mean_of(1 - rows["availability_time"], 1 - 0.999**6), 3e-5)
+        check(mean_of(1 - rows["availability_time"], 1 - 0.999**5), 5e-5)
+        refute(mean_of(1 - rows["availability_time"], 1 - 0.999**6), 5e-5)
 
     def test_soft_dependency(self):
         elements = {"web": {"fails": "99h", "repair": exp("1h")}, "cache": {"fails": "9h", "repair": exp("1h")}}
@@ -199,8 +199,8 @@ class TestPublishedSums:
         rows = trials(scenario("20000h", elements=elements, systems={"host": {"all": parts}}), 1500)
         check(mean_of(rows["availability_time"], 0.994667265574), 1e-4)
         check(ratio_of(rows["first_outage_h"], rows["first_outage_seen"], 180.721239671), 25)
-        no_os = trials(scenario("20000h", elements=elements, systems={"host": {"all": ["hw", "module"]}}), 1500)
-        refute(mean_of(no_os["availability_time"], 0.994667265574), 1e-4)
+        no_modules = trials(scenario("20000h", elements=elements, systems={"host": {"all": ["hw", "os"]}}), 1500)
+        refute(mean_of(no_modules["availability_time"], 0.994667265574), 1e-4)
 
     def test_virtualised_server_inputs(self):
         """B07: ageing in two Erlang stages with rejuvenation; without rejuvenation it is aged more often."""
@@ -214,16 +214,20 @@ class TestPublishedSums:
             },
         }
         young = {**vm, "maintenance": {"every": "1d", "takes": "1m", "renews": True}}
-        with_it = tables(scenario("1y", elements={"vm": young}, systems={"s": {"all": ["vm"]}}), 200)
-        without = tables(scenario("1y", elements={"vm": vm}, systems={"s": {"all": ["vm"]}}), 200)
+        with_it = tables(scenario("20y", elements={"vm": young}, systems={"s": {"all": ["vm"]}}), 40)
+        without = tables(scenario("20y", elements={"vm": vm}, systems={"s": {"all": ["vm"]}}), 40)
 
         def aged(found):
             kinds = found["fault_kinds"]
             return kinds["occurrences"][kinds["fault"] == "vm (ageing)"]
 
-        # Without rejuvenation every 10 d 35 min, own failures put aside: renewal theory, to the chance of those.
-        check(mean_of(aged(without), 365 / 10.0), 2.5)
-        assert aged(with_it).mean() < 5
+        # Renewal reward: a cycle ends by ageing with the probability that Erlang onset and failure come before the
+        # exponential one (Laplace transforms at its rate), and lasts (1 - that) / rate.
+        rate = 1 / 2893
+        by_ageing = (1 + rate * 84) ** -2 * (1 + rate * 36) ** -2
+        cycle_h = (1 - by_ageing) / rate + (35 * by_ageing + 30 * (1 - by_ageing)) / 60
+        check(mean_of(aged(without) / 20, by_ageing * 8760 / cycle_h), 0.8)
+        refute(mean_of(aged(with_it) / 20, by_ageing * 8760 / cycle_h), 0.8)
 
 
 class TestDistributions:
@@ -264,7 +268,7 @@ class TestCluster:
     """A01x: the workstation cluster, failure rates x 50; its repairman is called by each kind that is broken."""
 
     @staticmethod
-    def cluster(horizon, order="called"):
+    def cluster(horizon, size=1):
         elements = {}
         for side in ("left", "right"):
             elements[f"{side}-ws"] = {"count": 2, "fails": "10h", "repair": exp("30m"), "crew": "repairman"}
@@ -277,7 +281,7 @@ class TestCluster:
             "joined": {"all": ["some", "left-switch", "right-switch", "backbone"]},
             "minimum": {"any": ["left", "right", "joined"]},
         }
-        crew = {"order": "called", "call": exp("6m")} if order == "called" else {"order": order, "travel": exp("6m")}
+        crew = {"size": size, "order": "called", "call": exp("6m")}
         return scenario(horizon, elements=elements, systems=systems, crews={"repairman": crew})
 
     TRUTH = CHAINS["A01x_cluster_N2_failures_x50"]
@@ -297,9 +301,9 @@ class TestCluster:
         up = found["elements"]["up_share"][stations].reshape(200, 2).mean(axis=1)
         check(mean_of(100 * up, self.TRUTH["percent_op_steady"]), 0.6)
 
-    def test_control_first_come_first_served(self):
-        rows = trials(self.cluster("100h", "first come"), 20_000)
-        refute(mean_of(rows["repairs"], self.TRUTH["repairs_0_100"]), 0.2)
+    def test_control_two_repairmen(self):
+        rows = trials(self.cluster("100h", size=2), 20_000)
+        refute(mean_of(rows["downtime_s"] / H, self.TRUTH["time_below_min_0_100"]), 0.2)
 
 
 class TestPolling:

@@ -1,4 +1,4 @@
-"""A scenario of elements gives the same tables for any number of workers and any chunk, and one trial alone is the same."""
+"""Scenarios of elements give the same tables for any number of workers and any chunk; one trial alone is the same."""
 
 import numpy as np
 import pytest
