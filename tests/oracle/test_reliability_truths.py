@@ -71,7 +71,7 @@ class TestKOfN:
         return sum(weights[3:]) / sum(weights)
 
     def run(self, scenario_blocks, expected, half_width, verdict=check):
-        rows = trials(scenario("20000h", **scenario_blocks), 2000)
+        rows = trials(scenario("20000h", **scenario_blocks), 500)
         verdict(mean_of(1 - rows["availability_time"], expected), half_width)
 
     def blocks(self, **more):
@@ -86,15 +86,15 @@ class TestKOfN:
         assert stopped == pytest.approx(FORMS["C02_suspended_one_crew"]["U"], rel=1e-9)
 
     def test_independent(self):
-        self.run(self.blocks(), self.unavailability(1e-2, lambda k: 0.1 * k), 3e-4)
+        self.run(self.blocks(), self.unavailability(1e-2, lambda k: 0.1 * k), 6e-4)
 
     def test_one_crew(self):
         blocks = self.blocks(crew="people") | {"crews": {"people": {}}}
-        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1), 1e-3)
+        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1), 2e-3)
 
     def test_survivors_stop(self):
         blocks = self.blocks(crew="people", only_while="service") | {"crews": {"people": {}}}
-        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1, stops=True), 1e-3)
+        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1, stops=True), 2e-3)
 
     def test_mean_outage(self):
         rows = trials(scenario("40000h", **k_of_n(crew="people"), crews={"people": {"order": "random"}}), 8000)
@@ -102,7 +102,7 @@ class TestKOfN:
 
     def test_control_crew_of_five(self):
         blocks = self.blocks(crew="people") | {"crews": {"people": {"size": 5}}}
-        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1), 1e-3, refute)
+        self.run(blocks, self.unavailability(1e-2, lambda k: 0.1), 2e-3, refute)
 
 
 class TestCommonCause:
@@ -189,8 +189,9 @@ class TestPublishedSums:
         """99.82 % and 99.40 % are sums; products differ by less than the rounding."""
         servers = {n: {"fails": "3y", "repair": {"fixed": "24h"}} for n in ("web", "db")}
         servers["web"]["maintenance"] = {"every": "1d", "takes": "6m"}
-        rows = trials(scenario("30y", elements=servers, systems={"s": {"all": ["web", "db"]}}), 600)
-        check(mean_of(rows["availability_time"], (1 - 1 / 1096) ** 2 * (1 - 6 / 1440)), 3e-4)
+        rows = trials(scenario("30y", elements=servers, systems={"s": {"all": ["web", "db"]}}), 80)
+        check(mean_of(rows["availability_time"], (1 - 1 / 1096) ** 2 * (1 - 6 / 1440)), 4e-4)
+        refute(mean_of(rows["availability_time"], (1 - 1 / 1096) ** 2), 4e-4)
 
     def test_eucalyptus_host(self):
         elements = {"hw": {"fails": "8760h", "repair": exp("100m")}, "os": {"fails": "2893h", "repair": exp("15m")}}
