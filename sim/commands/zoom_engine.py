@@ -91,8 +91,7 @@ def play_window(scenario: Scenario, architecture: str, trial: int, from_s: float
     begin, first = begin_of(before, from_s), _now(before, from_s)
     played = Trial(scenario, architecture, trial, keep=True, trace_every_s=_TRACE_EVERY_S)
     notes.follow(played)
-    played.play_to(from_s)
-    played.traffic.stay_awake()  # whatever happens in the window is wanted, quiet or not
+    played.traffic.stay_awake(from_s)  # whatever happens in the window is wanted, quiet or not
     record = played.run(to_s)
     assert record.trace is not None
     trace = _with_begin(first, record.trace)

@@ -35,10 +35,10 @@ class Looks:
         if self._parking is not None and self._parking.is_parked:
             self._parking.leave()
 
-    def stay_awake(self) -> None:
-        """Integrate everything from now on."""
-        self.wake()
-        self._parking = None
+    def stay_awake(self, from_s: float) -> None:
+        """Integrate everything from a time (s) on."""
+        if self._parking is not None:
+            self._parking.awake_from_s = from_s
 
     @property
     def state(self) -> Floats:

@@ -57,6 +57,8 @@ class Parking:
         """When to see next whether the plane is at rest."""
         self.until_s = 0.0
         """Parked: when to wake up at the latest."""
+        self.awake_from_s = np.inf
+        """From here on the plane is never parked."""
         self.parked_s = 0.0
         """Time spent parked so far."""
         self.n_windows = 0
@@ -108,7 +110,7 @@ class Parking:
 
     def _settled_from_s(self, now_s: float) -> float:
         """From when the plane may be at rest if nobody acts on it: never, if something is set that is not nominal."""
-        if self._traffic.plays_requests:
+        if self._traffic.plays_requests or now_s >= self.awake_from_s:
             return np.inf
         known_from_s = self._known_from_s(now_s)
         if now_s < known_from_s:
@@ -273,7 +275,7 @@ class Parking:
     def _until_s(self, now_s: float, missing: set[int]) -> float:
         endured_s = self._endurance.until_s(self._counts(missing), now_s) if missing else np.inf
         enough_s = self._short_of_memory_s(missing) if self._other_memory else np.inf
-        return float(min(self._course.quiet_until_s(now_s), endured_s, enough_s))
+        return float(min(self._course.quiet_until_s(now_s), endured_s, enough_s, self.awake_from_s))
 
     def _short_of_memory_s(self, missing: set[int]) -> float:
         """When the first pod has so little memory left that what is inside may fill it; long ago if one has now.
