@@ -161,7 +161,7 @@ class Traffic(Looks):
         if end_s <= parking.until_s:
             self._clock[CLOCK_NOW] = end_s
             return None
-        self._clock[CLOCK_NOW] = parking.until_s
+        self._clock[CLOCK_NOW] = max(parking.until_s, self.now_s)
         parking.leave()
         return min(end_s, parking.look_s)
 

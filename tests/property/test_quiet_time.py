@@ -19,6 +19,7 @@ from sim.study.tables import Tables
 from sim.traffic.endurance import N_LEVELS, Endurance
 from sim.world import run_trial
 from sim.world.log import TOTALS, Kind, TrialRecord
+from sim.world.trial import Trial
 from sim.world.undisturbed import why_simulated
 
 N_TRIALS = 3
@@ -199,3 +200,16 @@ def test_parking_counts_its_windows():
     row = measure_trial(record, scenario)["trials"]
     assert row["windows"][0] == record.n_windows > 0
     assert 0.0 < row["simulated_s"][0] == record.simulated_s < 0.2 * record.horizon_s
+
+
+def test_a_plane_that_should_have_been_awake_wakes_up_now():
+    """A pod that restarts while parked, short of memory, ends the parking at a time that is past."""
+    trial = Trial(architectures("plain")["single"], "a", 0)
+    trial.play_to(3600.0)
+    parking = trial.traffic.parking
+    assert parking is not None
+    assert parking.is_parked
+    parking.until_s = -np.inf
+    trial.play_to(3700.0)
+    assert trial.traffic.now_s == 3700.0
+    assert np.isfinite(trial.traffic.state).all()
