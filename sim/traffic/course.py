@@ -180,7 +180,8 @@ class Course:
 
     def levels_at(self, at_s: Floats) -> Floats:
         """(n,) demand at times (s) as a share of the peak, of the population that is nearest to its own."""
-        levels = [_demand(curve, at_s)[0] / curve[3 : 3 + int(curve[1])].max() for curve in self._used]
+        peaks = self.peak_per_s[self.peak_per_s > 0.0]
+        levels = [_demand(curve, at_s)[0] / peak for curve, peak in zip(self._used, peaks, strict=True)]
         return np.asarray(np.max(levels, axis=0))
 
     @cached_property
@@ -209,7 +210,9 @@ def _demand(curve: Floats, at_s: Floats) -> tuple[Floats, Floats]:
     n, values = int(curve[1]), curve[3 : 3 + int(curve[1])]
     place = np.clip(at_s / curve[0], 0.0, n - 1.0)
     if curve[2] != 0.0:
-        found = np.interp(place, np.arange(n), values)
+        first = place.astype(int)
+        begin = values[first]
+        found = begin + (place - first) * (values[np.minimum(first + 1, n - 1)] - begin)
         return found, found
     jumps = np.maximum(np.ceil(place - 1e-9).astype(int) - 1, 0)
     return values[np.floor(place + 1e-9).astype(int)], values[jumps]
