@@ -87,6 +87,19 @@ MEASURES: Final[dict[str, Measure]] = {
         "Infrastructure", "nodes, pods, standby and provider fees per year", "money"
     ),
     "total_cost_per_year": Measure("Total cost", "lost work + SLA credits + infrastructure per year", "money"),
+    "repairs_per_year": Measure("Repairs", "repairs of elements per year", "count"),
+    "delivered_share": Measure(
+        "Delivered", "share of the full service delivered, degraded answers counted", "share", True
+    ),
+    "no_outage_in_horizon_share": Measure(
+        "Trials without an outage", "share of trials in which the service never went down", "share", True
+    ),
+    "outage_mean_h": Measure("Length of an outage", "mean time from down to up", "hours"),
+    "first_outage_mean_h": Measure(
+        "Time to the first outage",
+        "time run until it over first outages; trials without one count with their length",
+        "hours",
+    ),
     "total_cost_p95": Measure("Total cost of a bad year", "total cost that one year in twenty exceeds", "money"),
     "total_cost_cvar95": Measure(
         "Total cost of the worst years", "mean total cost of the worst year in twenty (CVaR 95 %)", "money"
