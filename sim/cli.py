@@ -285,22 +285,29 @@ def rare(
     overlay: Overlays = None,
     set_: Sets = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="auto|plain|splitting|biasing", help="How rare failures are reached.")
+        str,
+        typer.Option("--method", metavar="auto|strata|plain|splitting|biasing", help="How they are reached."),
     ] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="Half-width of intervals over the estimate.")] = "10%",
-    events: Annotated[float, typer.Option("--events", min=1, help="Most events to simulate for each number.")] = 1e8,
+    events: Annotated[float, typer.Option("--events", min=1, help="Elements: most events for each number.")] = 1e8,
+    measure: Annotated[
+        str | None, typer.Option("--measure", help="Traffic: whose precision; downtime_h_per_year by default.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", "-n", min=1, help="Traffic: most trials a design.")] = None,
     seed: Seed = None,
+    workers: WorkerCount = None,
+    out: Out = None,
     output: Output = "table",
     quiet: Quiet = False,
 ) -> None:
-    """Estimate failures of a reliability scenario that are too rare for plain trials."""
+    """Estimate what plain trials hardly see: rare failures of elements, grave years of designs with traffic."""
     from sim.commands.rare import show_rare
     from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 
     scenario = ScenarioChoice.of(file, overlay, set_)
-    choice = RunChoice.of(architecture, seed=seed)
+    choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, out=out)
     output_choice = OutputChoice.of(output, quiet=quiet)
-    show_rare(scenario, choice, output_choice, method=method, precision=precision, most_events=events)
+    show_rare(scenario, choice, output_choice, method=method, precision=precision, most_events=events, measure=measure)
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""`rare`: how often systems fail that hardly ever do, as a table and a document."""
+"""`rare`: how often systems fail that hardly ever do, as a table and a document.
+
+Files of elements are done here; designs with traffic in `rare_years`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +10,7 @@ from sim.commands.exits import print_error
 from sim.commands.request import OutputChoice, RunChoice, ScenarioChoice
 from sim.commands.show import print_table, stdout_console
 from sim.errors import UsageError
+from sim.scenario.document import Experiment
 from sim.scenario.reliability import ReliabilityScenario
 from sim.units import format_duration, parse_share
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 
     from sim.study.rare import Effort, Method, RareEstimate
 
+STRATA = "strata"
 MEASURES = ("unavailability_long_run", "failure_prob", "downtime_h")
 TITLES = {
     "unavailability_long_run": "down in the long run",
@@ -31,12 +36,13 @@ def show_rare(
     method: str,
     precision: str,
     most_events: float,
+    measure: str | None = None,
 ) -> None:
     """Estimate the rare failures of all architectures, or of the named ones, and show them."""
     from sim.study.rare import METHODS, Effort
 
-    if method not in METHODS:
-        raise UsageError(f"--method is {method}, but must be one of {', '.join(METHODS)}")
+    if method not in (*METHODS, STRATA):
+        raise UsageError(f"--method is {method}, but must be one of {', '.join((*METHODS, STRATA))}")
     try:
         wanted = parse_share(precision)
     except ValueError as error:
@@ -44,6 +50,11 @@ def show_rare(
     if not 0.0 < wanted <= 1.0 or not most_events > 0:
         raise UsageError("--precision must be above 0%, such as 10%, and --events above 0")
     experiment = scenario.load()
+    if not any(isinstance(design, ReliabilityScenario) for design in experiment.scenarios.values()):
+        _show_years(experiment, choice, output, (method, wanted, measure))
+        return
+    if method == STRATA or measure is not None:
+        raise UsageError("strata of years and --measure are for designs with traffic; this file has elements")
     effort = Effort(wanted=wanted, most_events=most_events)
     unknown = [name for name in choice.architectures if name not in experiment.scenarios]
     if unknown:
@@ -60,13 +71,24 @@ def show_rare(
     _print(found, horizon)
 
 
+def _show_years(
+    experiment: Experiment, choice: RunChoice, output: OutputChoice, asked: tuple[str, float, str | None]
+) -> None:
+    from sim.commands.rare_years import show_rare_years
+    from sim.study.rare_years import MEASURE, YearsEffort
+
+    method, wanted, measure = asked
+    if method not in ("auto", STRATA):
+        raise UsageError(f"--method {method} is for files of elements; designs with traffic are sampled by strata")
+    effort = YearsEffort(measure or MEASURE, wanted, choice.trials or YearsEffort().most_trials)
+    show_rare_years(experiment, choice, output, effort)
+
+
 def _estimates(scenario: Any, method: "Method", effort: "Effort", seed: int | None) -> "dict[str, RareEstimate | str]":
     """Each measure, or why the method cannot have it."""
     from sim.study.elements import model_of
     from sim.study.rare import expected_downtime, failure_probability, long_run_unavailability
 
-    if not isinstance(scenario, ReliabilityScenario):
-        raise UsageError("rare failures are estimated for scenarios of elements; this one has traffic: use run")
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
     built, _ = model_of(scenario)

@@ -66,7 +66,11 @@ class RunChoice:
         """The same choice with the place where trials run."""
         return replace(self, executor=executor, scheduler=scheduler)
 
-    def options(self, out: Path, architectures: tuple[str, ...]) -> "RunOptions":
+    def stored(self) -> "RunOptions":
+        """Options of a study that stores its results where the user said, else nowhere."""
+        return self.options(self.out, self.architectures)
+
+    def options(self, out: Path | None, architectures: tuple[str, ...]) -> "RunOptions":
         """Options of a study that stores its results in `out`."""
         from sim.study.options import RunOptions
 

@@ -22,7 +22,7 @@ from sim.study.tables import Table, Tables, merge, ranges_by_architecture
 RUN_FILE = "run.json"
 PROGRESS_FILE = "progress.json"
 REPORT_FILE = "report.html"
-IDENTITY_KEYS = ("regionfall", "engine", "architectures", "seed", "scenario_hash")
+IDENTITY_KEYS = ("regionfall", "engine", "architectures", "seed", "scenario_hash", "sample")
 """What two runs must share for one to continue the other."""
 
 
@@ -209,8 +209,8 @@ def _refuse_other_run(path: Path, identity: dict[str, Any]) -> None:
         return
     stored = read_json(path / RUN_FILE)
     for key in IDENTITY_KEYS:
-        if stored.get(key) != identity[key]:
+        if stored.get(key) != identity.get(key):
             raise TakenFolderError(
                 f"{path} holds another run: its {key.replace('_', ' ')} is {stored.get(key)}, this one's is "
-                f"{identity[key]}; choose another --out, or give the command of the stored run to continue it"
+                f"{identity.get(key)}; choose another --out, or give the command of the stored run to continue it"
             )

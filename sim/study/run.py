@@ -105,6 +105,8 @@ def load_result(folder: Path) -> RunResult:
     Raises RunError if the folder holds no run, no finished trial, or a damaged file.
     """
     meta, manifest = open_stored(folder)
+    if meta.get("sample") is not None:
+        raise RunError(f"{folder} holds trials chosen by {meta['sample']}, not as they come: show it with rare --out")
     try:
         experiment = Experiment.from_document(meta["document"])
         trials = int(meta["trials_asked"])
