@@ -116,8 +116,9 @@ def render_years(found: dict[str, Any]) -> str:
     text = (
         f"Expected downtime of a year. Regionfall {about['simulator']}, Python {about['python']}, "
         f"{about['processor']}, load at the start {about['load_at_start']}. `worth` is by variance: "
-        f"years as they come over years by strata. The pilot's years ({found['designs'][-1]['pilot']} a design, one pilot for all) are not "
-        "counted. The region that is lost once in twenty years is down 0.4994 h a year, by its two-state chain."
+        "years as they come over years by strata. "
+        f"The pilot's years ({found['designs'][-1]['pilot']} a design, one pilot for all) are not counted. "
+        "The region that is lost once in twenty years is down 0.4994 h a year, by its two-state chain."
     )
     return "\n".join(
         [text, "", *_table(head, body), "", "Of the whole procedure, stops included:", "", *_list(covered)]
