@@ -141,15 +141,15 @@ class Passages:
     """First passages of `n` trials."""
 
     time: Floats
-    """(n,) when it happened, in the unit of the model's laws."""
+    """(n,) when it happened, or the horizon, in the unit of the model's laws."""
     cause: Ints
-    """(n,) label of the event that made it so."""
+    """(n,) label of the event that made it so; -1 where it did not happen before the horizon."""
     rewards: Floats
     """(n, n_rewards) integrals until then."""
 
 
-def first_passages(model: Model, trials: Any, reward: int, n_labels: int) -> Passages:
-    """Run trials until the expression of a reward is first true, without a horizon; it must become so for certain."""
+def first_passages(model: Model, trials: Any, reward: int, n_labels: int, *, horizon: float = math.inf) -> Passages:
+    """Run trials until the expression of a reward is first true; without a horizon it must become so for certain."""
     numbers = np.asarray(trials, dtype=np.int64)
     found = Passages(
         time=np.zeros(len(numbers)),
@@ -157,18 +157,22 @@ def first_passages(model: Model, trials: Any, reward: int, n_labels: int) -> Pas
         rewards=np.zeros((len(numbers), len(model.rewards))),
     )
     state: State = new_state(model, n_labels)
-    _first_passages(model, state, numbers, int(model.rewards[reward]), (found.time, found.cause, found.rewards))
+    out = (found.time, found.cause, found.rewards)
+    _first_passages(model, state, numbers, int(model.rewards[reward]), horizon, out)
     return found
 
 
 @compiled
-def _first_passages(m: Any, s: Any, numbers: Any, stop: int, out: Any) -> None:
+def _first_passages(m: Any, s: Any, numbers: Any, stop: int, horizon: float, out: Any) -> None:
     times, causes, rewards = out
     for i in range(len(numbers)):
         begin(m, s, numbers[i])
-        run_to_stop(m, s, stop, math.inf)
+        causes[i] = -1
+        if run_to_stop(m, s, stop, horizon):
+            causes[i] = m.events[s.marks[at.LAST], at.LABEL]
+        else:
+            s.time[0] = horizon
         times[i] = s.time[0]
-        causes[i] = m.events[s.marks[at.LAST], at.LABEL]
         for r in range(len(m.rewards)):
             accrue(s, r)
             rewards[i, r] = s.rewards[r, at.REWARD_SUM]

@@ -59,6 +59,17 @@ class TestEmbedded:
         check(mean_of(down_h, self.TRUTH["down_h_0_12h"]), 5e-3)
         check(mean_of(danger_h, self.TRUTH["danger_h_0_12h"]), 5e-4)
 
+    def test_actuators_are_the_cause_within_twelve_hours(self):
+        """6.84e-5 (truths/README.md); the published property of that name counts the sensors instead."""
+        machine = embedded()
+        labels, n = machine.names.labels, 2_000_000
+        found = first_passages(machine.compile(), np.arange(n), REWARDS.index("down"), len(labels), horizon=12.0)
+        by = {label: int((found.cause == labels.index(label)).sum()) for label in CAUSES}
+        check(share_of(by["actuator"], n, 6.84422644e-5), 3e-5)
+        check(share_of(sum(by.values()), n, self.TRUTH["P_down_by_12h"]), 2e-4)
+        assert (found.time[found.cause == -1] == 12.0).all()
+        refute(share_of(by["sensor"], n, 6.84422644e-5), 3e-5)
+
     def test_control_one_more_skip_is_borne(self):
         found, labels = self.passages(max_count=3)
         hits = int((found.cause == labels.index("timer")).sum())
