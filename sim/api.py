@@ -15,6 +15,7 @@ from sim.scenario.load import load_experiment
 if TYPE_CHECKING:
     from sim.study import RunResult
     from sim.study.options import RunOptions
+    from sim.study.rare_years import RareYears, YearsEffort
     from sim.study.replay import Replay
     from sim.study.sensitivity import Choice, Sensitivity
 
@@ -76,6 +77,15 @@ def sensitivity(
     from sim.study.sensitivity import sensitivity_of
 
     return sensitivity_of(load(source), choice, _options(options, choices))
+
+
+def rare_years(
+    source: Source, effort: "YearsEffort | None" = None, options: "RunOptions | None" = None, **choices: object
+) -> "RareYears":
+    """What a year costs, from years chosen by what their tapes say; `effort` says how sure, the rest is as for `run`."""
+    from sim.study.rare_years import rare_years as sampled
+
+    return sampled(load(source), effort, _options(options, choices))
 
 
 def _options(options: "RunOptions | None", choices: dict[str, object]) -> "RunOptions":

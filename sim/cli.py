@@ -297,6 +297,8 @@ def rare(
     seed: Seed = None,
     workers: WorkerCount = None,
     out: Out = None,
+    executor: ExecutorKind = "processes",
+    scheduler: Scheduler = None,
     output: Output = "table",
     quiet: Quiet = False,
 ) -> None:
@@ -306,6 +308,7 @@ def rare(
 
     scenario = ScenarioChoice.of(file, overlay, set_)
     choice = RunChoice.of(architecture, trials=trials, seed=seed, workers=workers, out=out)
+    choice = choice.placed(executor, scheduler)
     output_choice = OutputChoice.of(output, quiet=quiet)
     show_rare(scenario, choice, output_choice, method=method, precision=precision, most_events=events, measure=measure)
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 from years_models import RARE_REGION
 
+import sim
 from sim.cli import app
 from sim.errors import RunError, UsageError
 from sim.scenario.document import Experiment
@@ -41,6 +42,7 @@ def numbers(found: RareYears) -> object:
 def test_workers_change_no_bit(experiment: Experiment) -> None:
     one = rare_years(experiment, EFFORT, RunOptions(workers=1))
     assert numbers(one) == numbers(rare_years(experiment, EFFORT, RunOptions(workers=2)))
+    assert numbers(one) == numbers(sim.rare_years(experiment, EFFORT, workers=1))
     difference = one.differences["two - four"]["downtime_h_per_year"]
     assert difference.mean == pytest.approx(0.0, abs=1e-3)  # both lose the same region
     other = rare_years(experiment, EFFORT, RunOptions(workers=1, seed=6))
