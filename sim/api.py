@@ -82,7 +82,7 @@ def sensitivity(
 def rare_years(
     source: Source, effort: "YearsEffort | None" = None, options: "RunOptions | None" = None, **choices: object
 ) -> "RareYears":
-    """What a year costs, from years chosen by what their tapes say; `effort` says how sure, the rest is as for `run`."""
+    """What a year costs, from years chosen by their tapes; `effort` says how sure, the rest is as for `run`."""
     from sim.study.rare_years import rare_years as sampled
 
     return sampled(load(source), effort, _options(options, choices))
