@@ -24,6 +24,7 @@ from sim.traffic.rates import crossing_hazard, queue_hazard
 
 if TYPE_CHECKING:
     from sim.traffic.endurance import Endurance
+    from sim.traffic.known import Known
 
 NO_HAZARD_PER_S: Final = 1e-12
 """Hazard of an OOM kill that counts as none: one kill of a pod in thirty thousand years."""
@@ -134,6 +135,14 @@ class Course:
         return Endurance(self)
 
     @cached_property
+    def known(self) -> "Known":
+        """The same as tables, as far as anybody has asked."""
+        from sim.traffic.known import Known
+
+        names = self.blueprint.names
+        return Known(self.endurance, self.net, [names.regions.index(region) for region, _ in names.pools])
+
+    @cached_property
     def has_hazard(self) -> bool:
         """Whether any pod may be OOM-killed although nothing goes wrong."""
         layout = self.blueprint.layout
@@ -167,7 +176,7 @@ class Course:
         return np.array([curve[3 : 3 + int(curve[1])].max() for curve in curves])
 
     @cached_property
-    def _levels(self) -> Floats:
+    def levels(self) -> Floats:
         """(n - 1,) highest demand between two knots as a share of the peak, of the population that is nearest to it."""
         levels = np.zeros(len(self.knot_s) - 1)
         for curve in self._used:
@@ -193,7 +202,7 @@ class Course:
         """Until when the demand stays at or below a share of the peak; at or before `at_s` if it does not now."""
         key = round(level * 1e9)
         if key not in self._exceeds:
-            self._exceeds[key] = _first_from(self._levels > level + 1e-12, self.knot_s)
+            self._exceeds[key] = _first_from(self.levels > level + 1e-12, self.knot_s)
         return float(self._exceeds[key][self.knot(at_s)])
 
     def hazard(self, at_s: float) -> Floats:

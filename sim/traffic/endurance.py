@@ -4,7 +4,7 @@ Found by trying: from a steady state the pods are killed at once, and for half a
 no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +22,11 @@ _BOOK_S: Final = 900.0
 _SUCCESS_SLACK: Final = 1e-6
 """Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
 _BOOKED_AT: Final = (6, 12, 18, 24)
+_BOOKED_SLACK: Final = 2e-4
+"""Where what it costs is booked, success may fall by so much, or by so much more from one level to the next: then
+straight lines between the levels are good to a few requests an hour."""
+_RATE_S: Final = 600.0
+"""Rates are means over so long, after half an hour."""
 
 
 class Endurance:
@@ -49,6 +54,7 @@ class Endurance:
         self.limit = lru_cache(maxsize=None)(self._limit)
         self._steady = lru_cache(maxsize=None)(self._steady_state)
         self._booked = lru_cache(maxsize=None)(self._totals_of_a_kill)
+        self._steady_rates = lru_cache(maxsize=None)(self._steady_rates_of)
         self._ones = [tuple(int(i == pool) for i in range(len(self._worst))) for pool in range(len(self._worst))]
 
     def until_s(self, counts: tuple[int, ...], at_s: float) -> float:
@@ -85,6 +91,81 @@ class Endurance:
         """One pod of a pool missing, as counts of all pools."""
         return self._ones[pool]
 
+    def limit_if_booked(self, counts: tuple[int, ...]) -> int:
+        """Highest level at which a loss of pods is endured if what it costs is booked, 0 if none."""
+        if any(count >= len(rows) for count, rows in zip(counts, self._worst, strict=True) if count > 0):
+            return 0
+        return _highest(lambda level: self._endures(counts, level, _BOOKED_SLACK))
+
+    def cost_of_missing(self, pool: int, n_missing: int) -> tuple[int, Floats]:
+        """Highest level at which so many pods of a pool may be missing at no cost, and what it costs at each level.
+
+        Returns
+        -------
+        int
+            0 to `N_LEVELS`.
+        array
+            (N_LEVELS + 1, n_groups * N_TOTALS) change of the totals, 1/s. Nothing where the loss is not endured.
+        """
+        counts = tuple(n_missing * one for one in self.one_of(pool))
+        free = self.limit(counts)
+        rates = np.zeros((N_LEVELS + 1, self._course.net.groups.shape[0] * N_TOTALS))
+        for level in range(free + 1, N_LEVELS + 1):
+            if self._steady(level) is None:
+                break
+            scratch = self._at(level)
+            for pod in self._worst[pool][:n_missing]:
+                scratch.change(Change(0.0, pod, starts=False))
+            if not scratch.run(_WATCH_S, self._course.guards):
+                break
+            rates[level] = self._rates(scratch) - self._steady_rates(level)
+        return free, rates
+
+    def limit_of_slow(self, pool: int, factor: float) -> tuple[int, Floats]:
+        """Highest level at which a slower pool is endured if what it costs is booked, 0 if none, and the cost.
+
+        Returns
+        -------
+        int
+            All levels up to it are endured, as lines between levels need.
+        array
+            (N_LEVELS + 1, n_groups * N_TOTALS) change of the totals, 1/s, by all pods `factor` times slower.
+        """
+        rates = np.zeros((N_LEVELS + 1, self._course.net.groups.shape[0] * N_TOTALS))
+        lost = np.zeros(len(self._course.net.groups))
+        for level in range(1, N_LEVELS + 1):
+            steady = self._steady(level)
+            if steady is None:
+                return level - 1, rates
+            scratch = self._at(level)
+            before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
+            scratch.net.pods[scratch.net.pods[:, POD_POOL] == pool, POD_SLOW] = factor
+            quiet = self._stays_quiet(scratch, steady)
+            more = before - scratch.net.group_algebra[:, FLOW_SUCCESS] - lost
+            if not quiet or (level > 1 and (np.abs(more) > _BOOKED_SLACK).any()):
+                return level - 1, rates
+            lost += more
+            rates[level] = self._rates(scratch) - self._steady_rates(level)
+        return N_LEVELS, rates
+
+    def kill_by_level(self, pool: int) -> Floats:
+        """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
+        tried, booked = self._booked(pool)
+        n_columns = self._course.net.groups.shape[0] * N_TOTALS
+        found = np.zeros((N_LEVELS + 1, n_columns))
+        if len(tried) == 0:
+            return found
+        for level in range(N_LEVELS + 1):
+            below = min(int(np.searchsorted(tried, level, side="right")) - 1, len(tried) - 2)
+            part = (level - tried[below]) / (tried[below + 1] - tried[below])
+            found[level] = (booked[below] + part * (booked[below + 1] - booked[below])).ravel()
+        return found
+
+    def load_of(self, pod: int) -> float:
+        """Load of a pod beside that of the one in the middle of its pool."""
+        pods = self._course.net.pods
+        return float(pods[pod, POD_SHARE] / pods[self._middle(self._pool_of[pod]), POD_SHARE])
+
     # -- inside ---------------------------------------------------------------------------------------
 
     def _middle(self, pool: int) -> int:
@@ -104,14 +185,10 @@ class Endurance:
         return np.array([0.0, *levels]), booked
 
     def _limit(self, counts: tuple[int, ...]) -> int:
-        """Highest level at which the loss is endured, 0 if none: by bisection, as more demand is never easier."""
-        low, high = 0, N_LEVELS + 1
-        while high - low > 1:
-            middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
-            low, high = (middle, high) if self._endures(counts, middle) else (low, middle)
-        return low
+        """Highest level at which the loss is endured and nobody notices, 0 if none."""
+        return _highest(lambda level: self._endures(counts, level))
 
-    def _endures(self, counts: tuple[int, ...], level: int) -> bool:
+    def _endures(self, counts: tuple[int, ...], level: int, slack: float = _SUCCESS_SLACK) -> bool:
         scratch, steady = self._at(level), self._steady(level)
         if steady is None:
             return False
@@ -119,14 +196,29 @@ class Endurance:
         for pool, count in enumerate(counts):
             for pod in self._worst[pool][:count]:
                 scratch.change(Change(0.0, pod, starts=False))
+        if not self._stays_quiet(scratch, steady):
+            return False
+        return bool((scratch.net.group_algebra[:, FLOW_SUCCESS] >= before - slack).all())
+
+    def _stays_quiet(self, scratch: Scratch, steady: Floats) -> bool:
+        """Whether in the next half hour nothing crosses a threshold, and no pod comes near its memory limit."""
         if not scratch.run(_WATCH_S, self._course.guards):
             return False
         layout = self._course.blueprint.layout
         hazard = scratch.state[layout.hazard : layout.hold] - steady[layout.hazard : layout.hold]
-        success = scratch.net.group_algebra[:, FLOW_SUCCESS]
-        return bool(
-            hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S and (success >= before - _SUCCESS_SLACK).all()
-        )
+        return bool(hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S)
+
+    def _rates(self, scratch: Scratch) -> Floats:
+        """(n_groups * N_TOTALS,) how fast totals grow, 1/s, from now on at a constant demand."""
+        totals = self._course.blueprint.layout.totals
+        before = scratch.state[totals:].copy()
+        scratch.run(_WATCH_S + _RATE_S)
+        return np.asarray((scratch.state[totals:] - before) / _RATE_S)
+
+    def _steady_rates_of(self, level: int) -> Floats:
+        scratch = self._at(level)
+        scratch.run(_WATCH_S)
+        return self._rates(scratch)
 
     def _at(self, level: int) -> Scratch:
         """A plane in the steady state of a level, at time 0."""
@@ -161,3 +253,12 @@ class Endurance:
             scratch.run(_BOOK_S)
             found.append(scratch.state[self._course.blueprint.layout.totals :].copy())
         return np.asarray(found[1] - found[0]).reshape(len(self._course.net.groups), N_TOTALS)
+
+
+def _highest(holds: Callable[[int], bool]) -> int:
+    """Highest level at which something holds, 0 if none: by bisection, as more demand is never easier."""
+    low, high = 0, N_LEVELS + 1
+    while high - low > 1:
+        middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -6,13 +6,14 @@ Pods that come and go are no reason to wake up as long as the others carry the l
 The exactness of each step is argued in docs/design.md, "Quiet time".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.traffic.course import Change, Course, Scratch, places, same_parameters
+from sim.traffic.known import Known
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 
@@ -69,6 +70,9 @@ class Parking:
         """Pods missing for long."""
         self._changes: list[Change] = []
         """Pods that stopped and started lately, while parked."""
+        self._renewed: set[int] = set()
+        """Pods that were restarted while they were passed over."""
+        self._levels: Callable[[int], float] = lambda _: np.inf
         self._passed: list[tuple[float, int]] = []
         """Crashes since it was parked whose loss has to be booked: when, and of which pod."""
         self._other_memory = False
@@ -205,30 +209,70 @@ class Parking:
             return self._set_memory(args[0], kwargs["limit_mib"], kwargs["used_mib"], kwargs["growth_mib_per_s"])
         return False
 
-    def passes_over(self, pod: int, at_s: float, ready_s: float) -> bool:
-        """Whether a pod may be away between two times in the future and nobody notices; no other pod is."""
+    def is_plain(self, at_s: float) -> bool:
+        """Whether by a time (s) nothing is missing, and every pod has the memory that it had at its start."""
         self._settle(at_s)
-        if self._settled or self._changes:
-            return False
-        counts = self._endurance.one_of(self._pool_of[pod])
-        return self._endurance.until_s(counts, at_s) > ready_s and (
-            not self._other_memory or self._short_of_memory_s({pod}) > ready_s
-        )
+        return not (self._settled or self._changes or self._other_memory)
 
-    def restarted(self, pod: int, at_s: float, ready_s: float, oom_level: float) -> None:
-        """A pod crashed and is ready again, empty, and nobody noticed."""
-        course = self._course
-        self._traffic.net.pods[pod, [POD_OOM_LEVEL, POD_ROOM_AT_S]] = oom_level, ready_s
-        self._passed.append((at_s, pod))
-        self._hazard[pod] = 0.0
-        if course.has_hazard:
-            self._hazard_from[pod] = course.hazard(ready_s)[pod]
+    @property
+    def course(self) -> Course:
+        """What is followed."""
+        return self._course
+
+    @property
+    def known(self) -> Known:
+        """What is known so far of losses that are endured on this course."""
+        return self._course.known
+
+    def killed_from_s(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> float:
+        """Before when no pod is killed by the hazard of the course, were these (row -> s) ready again at these times.
+
+        `levels` says the OOM level of each of them.
+        """
+        if not self._course.has_hazard:
+            return np.inf
+        levels_before = self._traffic.net.pods[:, POD_OOM_LEVEL].copy()
+        before = self._hazard.copy(), self._hazard_from.copy()
+        self._restart(restarted_s, levels)
+        found_s = self._killed_from_s()
+        self._traffic.net.pods[:, POD_OOM_LEVEL] = levels_before
+        self._hazard, self._hazard_from = before
+        return found_s
+
+    def _restart(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
+        for pod, ready_s in restarted_s.items():
+            self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
+            self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(ready_s)[pod]
+
+    def passed_over(
+        self, booked: Floats, restarted_s: Mapping[int, float], levels: Callable[[int], float]
+    ) -> None:
+        """Pods were away and are back, and nobody noticed.
+
+        Parameters
+        ----------
+        booked : array
+            (n_groups * N_TOTALS,) what that changed of the totals.
+        restarted_s : mapping
+            Row of each of them -> when it was ready again the last time, s.
+        levels : callable
+            OOM level of each of them; if nobody is ever killed on the course, asked for when the plane wakes up.
+        """
+        self._offset += booked.reshape(self._offset.shape)
+        if self._course.has_hazard:
+            self._restart(restarted_s, levels)
             self.until_s = min(self.until_s, self._killed_from_s())
+        else:
+            self._renewed.update(restarted_s)
+            self._levels = levels
 
     def leave(self) -> None:
         """Wake up: the state is that of the course now, and the totals are those counted while parked."""
         traffic, layout = self._traffic, self._course.blueprint.layout
         now_s, before = traffic.now_s, self._scratch.n_steps
+        for pod in self._renewed:
+            traffic.net.pods[pod, POD_OOM_LEVEL] = self._levels(pod)
+        self._renewed.clear()
         traffic.resume(self._along(), n_steps=self._scratch.n_steps - before)
         state = traffic.raw_state
         state[layout.totals :] += self._offset.ravel()
@@ -341,6 +385,7 @@ class Parking:
         self._settle(now_s)
         self._changes.append(Change(now_s, pod, starts=True))
         pods[pod, [POD_READY, POD_LISTED]], pods[pod, POD_OOM_LEVEL] = 1.0, oom_level
+        self._renewed.discard(pod)
         # What it uses is set next: until then it counts as it was before.
         self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(now_s)[pod]
         self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())

@@ -17,7 +17,8 @@ from sim.world.context import Context, Steps
 from sim.world.effects import Effects
 from sim.world.elements import Element, elements_of, siblings_of
 from sim.world.log import Kind
-from sim.world.tape import Clock, Tape
+from sim.world.clocks import Clock
+from sim.world.tape import Tape
 from sim.world.topology import Node
 
 
@@ -64,7 +65,8 @@ class Faults:
                 else:
                     law = self._laws[name][0]
                     assert law is not None
-                    self.tape.add(name, fault, element, law)
+                    self.tape.add(name, element, law)
+        self.tape.begin()
 
     def active_names(self, regions: Iterable[str] | None = None) -> list[str]:
         """Names of the faults that are active (in any of `regions`), in the order in which they began."""

@@ -97,7 +97,8 @@ class Trial:
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
-        self.faults.tape.writes_all = keep
+        if keep:
+            self.faults.tape.write_all()
         cold_caches(self.context, self.fleet, conditions)
         Probes(self.context, self.fleet)
         Autoscalers(self.context, self.fleet, standby)

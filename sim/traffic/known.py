@@ -1,0 +1,105 @@
+"""What is known so far of losses and slowness that a plane endures, as tables for compiled code (`world.quiet_loop`).
+
+Asked for one by one and kept with the course, so that each answer is found once for all trials. Levels of demand are
+numbers of steps of the peak (`endurance.N_LEVELS`).
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from sim.traffic.endurance import N_LEVELS, Endurance
+from sim.traffic.layout import N_TOTALS, POD_READY
+from sim.traffic.network import Network
+
+UNKNOWN: Final = -1
+
+
+class Tables(NamedTuple):
+    """Answers; `UNKNOWN` where nobody has asked yet."""
+
+    alone: Any
+    """(n_pools, most + 1) highest level at which pods of one pool may be missing, if what it costs is booked."""
+    loss: Any
+    """(n_regions, most + 1) the same of a loss in all pools of a region."""
+    free: Any
+    """(n_pools, most + 1) highest level at which missing pods of one pool cost nothing."""
+    cost: Any
+    """(n_pools * (most + 1) * (N_LEVELS + 1), n_groups * N_TOTALS) what they change of the totals, 1/s."""
+    kill: Any
+    """(n_pools * (N_LEVELS + 1), n_groups * N_TOTALS) what the end of one pod changes of them."""
+    slow: Any
+    """(n_slow,) highest level at which a slowness is endured."""
+    slow_cost: Any
+    """(n_slow * (N_LEVELS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
+
+
+class Known:
+    """Tables of one course.
+
+    Parameters
+    ----------
+    endurance : Endurance
+        Which is asked.
+    net : Network
+        Of the course.
+    regions : sequence of int
+        (n_pools,) region of each pool.
+    """
+
+    def __init__(self, endurance: Endurance, net: Network, regions: list[int]) -> None:
+        self._endurance, self._net, self._regions = endurance, net, regions
+        n_pools, n_columns = len(net.pools), len(net.groups) * N_TOTALS
+        ready = net.pods[:, POD_READY] != 0.0
+        self.running = np.bincount(net.pods[ready, 0].astype(int), minlength=n_pools)
+        self._most = int(self.running.max(initial=0))
+        n_regions = max(regions) + 1
+        kills = [endurance.kill_by_level(pool) for pool in range(n_pools)]
+        self._slows: dict[tuple[int, float], int] = {}
+        self.tables = Tables(
+            alone=np.full((n_pools, self._most + 1), UNKNOWN),
+            loss=np.full((n_regions, self._most + 1), UNKNOWN),
+            free=np.full((n_pools, self._most + 1), UNKNOWN),
+            cost=np.zeros((n_pools * (self._most + 1) * (N_LEVELS + 1), n_columns)),
+            kill=np.concatenate(kills) if kills else np.zeros((0, n_columns)),
+            slow=np.zeros(0, dtype=np.int64),
+            slow_cost=np.zeros((0, n_columns)),
+        )
+
+    def slow_number(self, pool: int, factor: float) -> int:
+        """Number of the slowness of all pods of a pool by a factor."""
+        number = self._slows.setdefault((pool, factor), len(self._slows))
+        if number == len(self.tables.slow):
+            self.tables = self.tables._replace(
+                slow=np.append(self.tables.slow, UNKNOWN),
+                slow_cost=np.vstack([self.tables.slow_cost, np.zeros((N_LEVELS + 1, self.tables.cost.shape[1]))]),
+            )
+        return number
+
+    def find_loss(self, region: int, n_missing: int) -> None:
+        """How much of a loss is endured in a region: so many pods of the largest pool, and as large a share of others."""
+        pools = [pool for pool, of in enumerate(self._regions) if of == region]
+        most = max(int(self.running[pool]) for pool in pools)
+        counts = [0] * len(self._regions)
+        for pool in pools:
+            counts[pool] = -(-n_missing * int(self.running[pool]) // most)
+        self.tables.loss[region, n_missing] = self._endurance.limit_if_booked(tuple(counts))
+
+    def find_alone(self, pool: int, n_missing: int) -> None:
+        """How much of a loss in one pool is endured."""
+        counts = tuple(n_missing * one for one in self._endurance.one_of(pool))
+        self.tables.alone[pool, n_missing] = self._endurance.limit_if_booked(counts)
+
+    def find_cost(self, pool: int, n_missing: int) -> None:
+        """What it costs that pods of one pool are missing."""
+        free, rates = self._endurance.cost_of_missing(pool, n_missing)
+        first = (pool * (self._most + 1) + n_missing) * (N_LEVELS + 1)
+        self.tables.cost[first : first + N_LEVELS + 1] = rates
+        self.tables.free[pool, n_missing] = free
+
+    def find_slow(self, number: int) -> None:
+        """How much of a slowness is endured, and what it costs."""
+        (pool, factor), *_ = [key for key, of in self._slows.items() if of == number]
+        limit, rates = self._endurance.limit_of_slow(pool, factor)
+        self.tables.slow_cost[number * (N_LEVELS + 1) : (number + 1) * (N_LEVELS + 1)] = rates
+        self.tables.slow[number] = limit

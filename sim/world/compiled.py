@@ -1,0 +1,55 @@
+"""How this layer compiles: Numba with a cache that cannot be stale, as `sim.traffic.compiled` and for the same reason.
+
+Only what passes over faults is compiled; everything that is played out is SimPy.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numba
+
+from sim.randomness import philox as generator
+from sim.traffic import layout
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SOURCES: Final = ("compiled.py", "quiet_arrays.py", "quiet_draws.py", "quiet_fleet.py", "quiet_loop.py")
+
+
+def _cache_folder() -> Path:
+    checks = f"world, bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
+    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
+    for path in (*(Path(__file__).with_name(name) for name in _SOURCES), generator.__file__, layout.__file__):
+        digest.update(Path(path).read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A folder of our own that nobody else can write: cached code is code.
+        return Path(tempfile.mkdtemp(prefix="regionfall-"))
+    return folder
+
+
+_FOLDER: Final = str(_cache_folder())
+
+
+def compiled(function: F) -> F:
+    """Compile a function when it is first called, with the cache; it cannot make arrays."""
+    # Another layer keeps its cache elsewhere; the folder counts at the moment of decoration only.
+    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
+    try:
+        options: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
+        decorated: F = numba.njit(**options)(function)
+    finally:
+        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    return decorated
+
+
+philox = compiled(generator.philox)
+to_unit = compiled(generator.to_unit)

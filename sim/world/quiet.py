@@ -1,0 +1,342 @@
+"""Passing over faults that nobody notices: what the compiled loop needs to know, and what it leaves behind.
+
+The loop (`quiet_loop`) has the fleet as arrays. They are filled from the fleet when the control plane has changed it
+meanwhile, and written back as soon as something was passed over.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from sim.laws import Law, law_of
+from sim.scenario.schema import Fault, Scenario, Service
+from sim.scenario.targets import TargetKind
+from sim.traffic.layout import N_TOTALS, Floats
+from sim.traffic.known import Known
+from sim.traffic.parking import Parking
+from sim.world.clocks import Clock, Clocks
+from sim.world.context import SHORTEST_S, Context
+from sim.world.elements import Element
+from sim.world.fleet import Fleet
+from sim.world.log import PassedOver
+from sim.world.pods import Pod, PodState
+from sim.world.quiet_arrays import *
+from sim.world.quiet_log import Rows
+from sim.world.quiet_loop import pass_over
+
+_STATES: Final = {PodState.READY: READY, PodState.STARTING: STARTING, PodState.WAITING: WAITING, PodState.ABSENT: ABSENT}
+_MOST_POOLS: Final = 60
+"""Pools that were hit are bits of one number."""
+
+
+class Quiet:
+    """Passes over faults of one trial.
+
+    Parameters
+    ----------
+    context : Context
+        Scenario, draws and log.
+    fleet : Fleet
+        Pods and nodes.
+    clocks : Clocks
+        Of all faults.
+    """
+
+    def __init__(self, context: Context, fleet: Fleet, clocks: Clocks) -> None:
+        self._context, self._fleet, self._clocks = context, fleet, clocks
+        self._regions = context.traffic.names.regions
+        self._rows: Rows | None = None
+        self._known: Known | None = None
+        self._loaded = (-1, -1)
+        """State of the fleet that the arrays show."""
+        self._starts: list[int] = []
+        self.writes_all = False
+        """Whether what is passed over is written to the log record by record."""
+
+    def passed_over(self) -> PassedOver:
+        """What was passed over and not written to the log."""
+        return self._rows.passed_over() if self._rows is not None else PassedOver.nothing()
+
+    def pass_over(self, parking: Parking, until_s: float) -> bool:
+        """Pass over the next strikes as long as nobody would notice; True if there was one."""
+        until_s = min(until_s, parking.until_s)
+        if self._clocks.next_s >= until_s or len(self._fleet.services) > _MOST_POOLS or not parking.is_plain(self._clocks.next_s):
+            return False
+        if self._rows is None:
+            self._begin()
+        known = parking.known
+        if known is not self._known:
+            self._follow(parking)
+        n_nodes = sum(map(len, self._fleet.topology.nodes.values()))
+        if (self._fleet.n_changes, n_nodes) != self._loaded and not self._load():
+            return False
+        records, moving, rows = self._context.records, self._moving, self._rows
+        assert rows is not None
+        if records:
+            moving.mark_s[SETTLED] = max(moving.mark_s[SETTLED], records[-1].at_s)
+        before_s = moving.mark_s[SETTLED]
+        if parking.course.has_hazard:
+            until_s = self._before_kills(parking, until_s)
+        self._run(until_s)
+        if moving.mark_s[SETTLED] == before_s:
+            return False
+        self._store(parking)
+        return True
+
+    def _run(self, until_s: float) -> None:
+        """Pass over what is endured, and find out what has to be known for it."""
+        rows, known = self._rows, self._known
+        assert rows is not None
+        assert known is not None
+        while True:
+            given = self._given._replace(lasts_s=self._clocks.lasts_s)
+            code, one, other = pass_over(until_s, self._moving, self._kept, given, known.tables, rows.log)
+            match code:
+                case 0:
+                    return
+                case 1:
+                    self._clocks.draw(self._clocks.lasts_s.shape[1])
+                case 2:
+                    known.find_loss(one, other)
+                case 3:
+                    known.find_cost(one, other)
+                case 4:
+                    known.find_slow(one)
+                case 5:
+                    known.find_alone(one, other)
+                case _:
+                    rows.make_room(self._moving)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Arrays of what never changes."""
+        scenario, fleet = self._context.scenario, self._fleet
+        clocks = self._clocks.clocks
+        faults = list(scenario.faults)
+        n_pods, n_groups = len(fleet.pods), len(self._context.traffic.names.populations)
+        for clock in clocks:
+            row = self._clocks.ints[clock.number]
+            row[[CLOCK_FAULT, CLOCK_SLOW]] = faults.index(clock.fault), -1
+            row[CLOCK_KIND], row[CLOCK_TARGET], row[CLOCK_REGION], row[CLOCK_ZONE] = self._aim(clock)
+        self._given = Given(
+            lasts_s=self._clocks.lasts_s,
+            repairs_s=self._repairs_s(),
+            pools=np.zeros((len(fleet.services), N_POOL_INTS), dtype=np.int64),
+            pool_s=np.array([self._pool_times(k) for k in range(len(fleet.services))]),
+            pool_of=np.array([pod.pool for pod in fleet.pods]),
+            limit_mib=np.zeros(n_pods),
+            share=np.zeros(n_pods),
+            node_mib=np.zeros(0),
+            curves=np.zeros((0, 0)),
+            peaks=np.zeros(n_groups),
+            knot_s=np.zeros(0),
+            knot_levels=np.zeros(0),
+        )
+        self._moving = self._new_moving(0)
+        self._moving.mark_s[SETTLED] = -math.inf
+        self._rows = Rows(self._context, self._fleet, clocks, faults, writes_all=self.writes_all)
+
+    def _new_moving(self, n_nodes: int) -> Moving:
+        n_pods, traffic = len(self._fleet.pods), self._context.traffic
+        return Moving(
+            clocks=self._clocks.ints,
+            clock_s=self._clocks.times_s,
+            pods=np.zeros((n_pods, N_POD_INTS), dtype=np.int64),
+            pod_s=np.full((n_pods, N_POD_TIMES), np.inf),
+            nodes=np.zeros((n_nodes, N_NODE_INTS), dtype=np.int64),
+            used_mib=np.zeros(n_nodes),
+            marks=np.zeros(N_MARKS, dtype=np.int64),
+            mark_s=np.zeros(N_MARK_TIMES),
+            booked=np.zeros(len(traffic.names.populations) * N_TOTALS),
+        )
+
+    def _aim(self, clock: Clock) -> tuple[int, int, int, int]:
+        """Kind of a clock, its target, region and zone."""
+        fault, element, traffic = self._context.scenario.faults[clock.fault], clock.element, self._context.traffic
+        kind = kind_of(fault, element)
+        region = self._regions.index(element.region) if element.region else -1
+        if kind == CRASH:
+            return kind, self._fleet.by_name[element.pod].row, region, -1
+        if kind == SLOW:
+            pool = traffic.names.pool(element.region, element.service)
+            return (kind, pool, region, -1) if pool is not None else (OTHER, -1, region, -1)
+        nodes = [node for present in self._fleet.topology.nodes.values() for node in present]
+        if kind == NODES and element.node:
+            return kind, next(k for k, node in enumerate(nodes) if node.name == element.node), region, -1
+        if kind == NODES:
+            return kind, -1, region, next(node.zone for node in nodes if node.zone_name == element.zone)
+        return OTHER, -1, region, -1
+
+    def _repairs_s(self) -> Floats:
+        """(n_clocks, m) how long each occurrence will last, s, as many as there will be."""
+        context, clocks = self._context, self._clocks
+        drawn: list[list[float]] = []
+        for clock in clocks.clocks:
+            spec = context.scenario.faults[clock.fault].repair.law
+            if spec is None or clocks.ints[clock.number, CLOCK_KIND] not in (NODES, SLOW):
+                drawn.append([])
+                continue
+            law, n = law_of(spec), clocks.most_strikes(clock, context.scenario.horizon)
+            name, purpose = clock.element.name, f"{clock.fault}:repair"
+            drawn.append([context.draw(law, name, purpose, k) for k in range(n)])
+        found = np.zeros((len(drawn), max(map(len, drawn), default=0)))
+        for k, row in enumerate(drawn):
+            found[k, : len(row)] = row
+        return found
+
+    def _pool_times(self, pool: int) -> tuple[float, ...]:
+        service, (region, _) = self._fleet.services[pool], self._context.traffic.names.pools[pool]
+        loop = service.crash_loop
+        startup_s = law_of(service.startup).mean_s if restarts_simply(service) else 0.0
+        eviction_s = self._context.scenario.regions[region].nodes.eviction
+        return max(startup_s, SHORTEST_S), loop.first, loop.initial, loop.longest, loop.reset, eviction_s
+
+    def _follow(self, parking: Parking) -> None:
+        """The plane is parked on another course."""
+        course, known, fleet, names = parking.course, parking.known, self._fleet, self._context.traffic.names
+        for k, (region, _) in enumerate(names.pools):
+            rows = self._context.traffic.pods_of[k]
+            simple = int(restarts_simply(fleet.services[k]))
+            self._given.pools[k] = self._regions.index(region), rows.start, rows.stop, known.running[k], simple
+        self._given = self._given._replace(
+            share=np.array([course.endurance.load_of(pod.row) for pod in fleet.pods]),
+            curves=course.net.curves,
+            peaks=course.peak_per_s,
+            knot_s=course.knot_s,
+            knot_levels=course.levels,
+        )
+        for clock in self._clocks.clocks:
+            row = self._clocks.ints[clock.number]
+            if row[CLOCK_KIND] == SLOW:
+                factor = self._context.scenario.faults[clock.fault].effect.slow
+                assert factor is not None
+                row[CLOCK_SLOW] = known.slow_number(int(row[CLOCK_TARGET]), factor)
+        self._known = known
+
+    def _before_kills(self, parking: Parking, until_s: float) -> float:
+        """Until when it may be passed over before a pod is killed by the hazard that there is without any fault.
+
+        Found by trying: who is restarted counts anew from then on.
+        """
+        before, started = [column.copy() for column in self._moving], self._moving.pods[:, POD_STARTS].copy()
+        self._run(until_s)
+        restarted = np.flatnonzero(self._moving.pods[:, POD_STARTS] != started)
+        restarted_s = {int(pod): float(self._moving.pod_s[pod, POD_STARTED]) for pod in restarted}
+        until_s = min(until_s, parking.killed_from_s(restarted_s, self._level_of))
+        for column, saved in zip(self._moving, before, strict=True):
+            column[:] = saved
+        return until_s
+
+    def _level_now(self, pod: int) -> float:
+        return self._fleet.oom_level(self._fleet.pods[pod], self._fleet.pods[pod].incarnation)
+
+    def _level_of(self, pod: int) -> float:
+        return self._fleet.oom_level(self._fleet.pods[pod], int(self._moving.pods[pod, POD_INCARNATION]))
+
+    # -- the fleet as arrays --------------------------------------------------------------------------
+
+    def _load(self) -> bool:
+        """Read the fleet; False if something is not as it is when all is well."""
+        fleet = self._fleet
+        nodes = [node for present in fleet.topology.nodes.values() for node in present]
+        if any(not _is_plain(pod) for pod in fleet.pods):
+            return False
+        if len(nodes) != len(self._moving.nodes):
+            assert self._rows is not None
+            marks = self._moving.mark_s
+            self._moving, self._kept = self._new_moving(len(nodes)), self._new_moving(len(nodes))
+            self._moving.mark_s[:] = marks
+            self._rows.follow(self._moving)
+            self._kept = self._kept._replace(
+                clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy()
+            )
+        moving = self._moving
+        place, ranks = {node.name: k for k, node in enumerate(nodes)}, sorted(node.name for node in nodes)
+        rank = {name: k for k, name in enumerate(ranks)}
+        for k, node in enumerate(nodes):
+            home = self._regions.index(node.region), node.zone
+            moving.nodes[k] = *home, rank[node.name], len(node.holds), node.n_returns
+            moving.used_mib[k] = node.used_mib
+        moving.pods[:] = [
+            (
+                _STATES[pod.state],
+                place[pod.node.name] if pod.node is not None else -1,
+                pod.n_starts,
+                pod.incarnation,
+                pod.n_crashes,
+                -1,
+            )
+            for pod in fleet.pods
+        ]
+        moving.pod_s[:, POD_STARTED] = [pod.started_s for pod in fleet.pods]
+        self._given = self._given._replace(
+            limit_mib=np.array([pod.limit_mib for pod in fleet.pods]),
+            node_mib=np.array([node.memory_mib for node in nodes]),
+        )
+        self._nodes, self._loaded = nodes, (fleet.n_changes, len(nodes))
+        self._starts = moving.pods[:, POD_STARTS].tolist()
+        return True
+
+    def _store(self, parking: Parking) -> None:
+        """Write back what was passed over to fleet, plane and log."""
+        moving, nodes = self._moving, self._nodes
+        restarted_s = {}
+        numbers, started_s = moving.pods.tolist(), moving.pod_s[:, POD_STARTED].tolist()
+        for pod, row, before, since_s in zip(self._fleet.pods, numbers, self._starts, started_s, strict=True):
+            if row[POD_STARTS] == before:
+                continue
+            pod.node = nodes[row[POD_NODE]]
+            pod.generation += row[POD_STARTS] - before
+            pod.n_starts, pod.incarnation, pod.n_crashes = row[POD_STARTS], row[POD_INCARNATION], row[POD_CRASHES]
+            pod.started_s = pod.leak_at_s = since_s
+            pod.leaked_mib = 0.0
+            restarted_s[pod.row] = since_s
+        for node, used_mib, row in zip(nodes, moving.used_mib.tolist(), moving.nodes.tolist(), strict=True):
+            node.used_mib, node.n_returns = used_mib, row[NODE_RETURNS]
+        self._starts = [row[POD_STARTS] for row in numbers]
+        levels = self._level_of if parking.course.has_hazard else self._level_now
+        parking.passed_over(moving.booked, restarted_s, levels)
+        moving.booked[:] = 0.0
+        assert self._rows is not None
+        if self.writes_all:
+            self._rows.make_room(moving)
+
+
+def _is_plain(pod: Pod) -> bool:
+    """Whether the pod runs or is not there, and holds nothing but its own memory."""
+    added = pod.added
+    return (
+        pod.state in (PodState.READY, PodState.ABSENT)
+        and not (pod.leaving or pod.holds or pod.on_ready)
+        and not (added.extra or added.growth or added.leak or added.factor)
+    )
+
+
+def restarts_simply(service: Service) -> bool:
+    """Whether a pod of it is as good as new a fixed time after its crash, and nothing but the pod is concerned."""
+    return (
+        service.startup.fixed is not None
+        and service.cold is None
+        and service.endpoint_lag == 0.0
+        and service.liveness is None
+        and service.readiness is None
+        and (service.memory is None or service.memory.leak == 0.0)
+    )
+
+
+def kind_of(fault: Fault, element: Element) -> int:
+    """What a strike of a fault does, as far as it may be passed over; else `OTHER`."""
+    effect = fault.effect.model_dump(exclude_defaults=True)
+    if element.is_several or fault.common_cause is not None or fault.spare:
+        return OTHER
+    if element.kind is TargetKind.POD and fault.repair.restart and effect == {"down": True}:
+        return CRASH
+    if fault.repair.law is None:
+        return OTHER
+    if element.kind in (TargetKind.NODE, TargetKind.ZONE) and effect == {"down": True}:
+        return NODES
+    if element.kind is TargetKind.SERVICE and element.region and element.service and set(effect) == {"slow"}:
+        return SLOW
+    return OTHER
