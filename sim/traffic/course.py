@@ -21,6 +21,7 @@ from sim.traffic.losses import lose
 from sim.traffic.network import Network, copied
 from sim.traffic.plane import Plane
 from sim.traffic.rates import crossing_hazard, queue_hazard
+from sim.traffic.under_way import keep_drawn_work
 
 if TYPE_CHECKING:
     from sim.traffic.endurance import Endurance
@@ -74,14 +75,17 @@ def _enough(course: "Course", pod: int) -> float:
 def same_parameters(net: Network, guards: Floats, nominal: Network, nominal_guards: Floats) -> bool:
     """Whether all that the control plane may set is as it is when all is well, but for which pods run and their memory.
 
-    Guards that were added later must not be armed.
+    Guards that were added later must not be armed; of guards that are not armed nothing else counts, as they are set
+    anew before they are.
     """
     ready, n_guards = net.pods[:, POD_READY] != 0.0, len(nominal_guards)
+    armed = nominal_guards[:, GUARD_ARMED] != 0.0
     return (
         all((net.pods[:, column] == nominal.pods[:, column]).all() for column in _OF_SLOTS)
         and bool((net.pods[ready, POD_PER_REQUEST_MIB] == nominal.pods[ready, POD_PER_REQUEST_MIB]).all())
         and all(np.array_equal(one, other) for one, other in zip(net[1:5], nominal[1:5], strict=True))
-        and np.array_equal(guards[:n_guards], nominal_guards)
+        and np.array_equal(guards[:n_guards, GUARD_ARMED], nominal_guards[:, GUARD_ARMED])
+        and np.array_equal(guards[:n_guards][armed], nominal_guards[armed])
         and not guards[n_guards:, GUARD_ARMED].any()
     )
 
@@ -290,6 +294,14 @@ class Scratch:
             return
         lose(self.plane, change.pod, 1.0)
         self._empty(change.pod)
+
+    def set_speed(self, pool: int, slow: float) -> None:
+        """All pods of a pool are so many times slower from now on; what has begun keeps the time that it drew."""
+        self._clock[CLOCK_STEP] = _STEP_START_S
+        self._work[6] = 0.0
+        for pod in np.flatnonzero(self.net.pods[:, POD_POOL] == pool):
+            keep_drawn_work(self.plane, int(pod), float(self._clock[CLOCK_NOW]))
+            self.net.pods[pod, POD_SLOW] = slow
 
     def along(self, now_s: float, missing: Sequence[int], changes: Sequence[Change], warm_s: float) -> None:
         """The state at a time on the course: without the `missing` pods, after the latest changes.

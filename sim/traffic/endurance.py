@@ -6,6 +6,7 @@ no pod may come near its memory limit and success must stay what it was. Each qu
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,11 +23,38 @@ _BOOK_S: Final = 900.0
 _SUCCESS_SLACK: Final = 1e-6
 """Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
 _BOOKED_AT: Final = (6, 12, 18, 24)
+QUARTERS: Final = 4
+"""Parts of a level at which slowness is tried where it has to be."""
 _BOOKED_SLACK: Final = 2e-4
 """Where what it costs is booked, success may fall by so much, or by so much more from one level to the next: then
 straight lines between the levels are good to a few requests an hour."""
+_GROWS_BY: Final = 1.6
+"""... or what is lost may grow by so many times: of a curve that bends like that, lines are good to 3 %."""
 _RATE_S: Final = 600.0
 """Rates are means over so long, after half an hour."""
+
+
+@dataclass
+class Slowness:
+    """How much of a slowness is endured, and what it costs, by quarters of levels (row 0: no demand)."""
+
+    limit: int
+    """Quarters of levels; 0: none is endured."""
+    rates: Floats
+    """(N_LEVELS * QUARTERS + 1, n_groups * N_TOTALS) change of the totals, 1/s."""
+    begins: Floats
+    """The same once, until it has settled."""
+    ends: Floats
+    """The same once, after it."""
+
+    def take(self, last: int, new: int, lost: Floats, *rows: Floats) -> Floats:
+        """Note rows found at a quarter, and lines from the `last` one that is known; returns `lost`."""
+        for table, row in zip((self.rates, self.begins, self.ends), rows, strict=True):
+            for quarter in range(last + 1, new + 1):
+                table[quarter] = table[last] + (row - table[last]) * (quarter - last) / (new - last)
+            table[new] = row
+        self.limit = new
+        return lost
 
 
 class Endurance:
@@ -109,7 +137,7 @@ class Endurance:
         """
         counts = tuple(n_missing * one for one in self.one_of(pool))
         free = self.limit(counts)
-        rates = np.zeros((N_LEVELS + 1, self._course.net.groups.shape[0] * N_TOTALS))
+        rates = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
         for level in range(free + 1, N_LEVELS + 1):
             if self._steady(level) is None:
                 break
@@ -121,38 +149,54 @@ class Endurance:
             rates[level] = self._rates(scratch) - self._steady_rates(level)
         return free, rates
 
-    def limit_of_slow(self, pool: int, factor: float) -> tuple[int, Floats]:
-        """Highest level at which a slower pool is endured if what it costs is booked, 0 if none, and the cost.
+    def slowness(self, pool: int, factor: float) -> "Slowness":
+        """How much of a slower pool is endured if what it costs is booked, and what that is.
 
-        Returns
-        -------
-        int
-            All levels up to it are endured, as lines between levels need.
-        array
-            (N_LEVELS + 1, n_groups * N_TOTALS) change of the totals, 1/s, by all pods `factor` times slower.
+        All pods are `factor` times slower. It is tried at quarters of a level where losses depend on the demand: up to
+        the limit, what is lost grows by so little from one of them to the next that straight lines between are good to
+        a few hundredths, and nothing crosses a threshold.
         """
-        rates = np.zeros((N_LEVELS + 1, self._course.net.groups.shape[0] * N_TOTALS))
-        lost = np.zeros(len(self._course.net.groups))
+        n_columns = len(self._course.net.groups) * N_TOTALS
+        found = Slowness(0, *(np.zeros((N_LEVELS * QUARTERS + 1, n_columns)) for _ in range(3)))
+        lost, last = np.zeros(len(self._course.net.groups)), 0
         for level in range(1, N_LEVELS + 1):
-            steady = self._steady(level)
-            if steady is None:
-                return level - 1, rates
-            scratch = self._at(level)
-            before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
-            scratch.net.pods[scratch.net.pods[:, POD_POOL] == pool, POD_SLOW] = factor
-            quiet = self._stays_quiet(scratch, steady)
-            more = before - scratch.net.group_algebra[:, FLOW_SUCCESS] - lost
-            if not quiet or (level > 1 and (np.abs(more) > _BOOKED_SLACK).any()):
-                return level - 1, rates
-            lost += more
-            rates[level] = self._rates(scratch) - self._steady_rates(level)
-        return N_LEVELS, rates
+            tried = self._slower(pool, factor, level)
+            if tried is None or _bends(lost, tried[0]):
+                for quarter in range(last + 1, QUARTERS * level + 1):
+                    tried = self._slower(pool, factor, quarter / QUARTERS)
+                    if tried is None or (quarter > 1 and _bends(lost, tried[0], _GROWS_BY)):
+                        return found
+                    lost = found.take(quarter, quarter, *tried)
+            else:
+                lost = found.take(last, QUARTERS * level, *tried)
+            last = QUARTERS * level
+        return found
+
+    def _slower(self, pool: int, factor: float, level: float) -> tuple[Floats, Floats, Floats, Floats] | None:
+        """Share lost of each population; rates (1/s), totals of the begin and of the end; None if not endured."""
+        steady = self._steady(level)
+        if steady is None:
+            return None
+        scratch, totals, normal = self._at(level), self._course.blueprint.layout.totals, self._steady_rates(level)
+        before = scratch.state[totals:].copy()
+        scratch.set_speed(pool, factor)
+        if not self._stays_quiet(scratch, steady):
+            return None
+        then = scratch.state[totals:].copy()
+        rates = self._rates(scratch)
+        begins = then - before - rates * _WATCH_S
+        before = scratch.state[totals:].copy()
+        scratch.set_speed(pool, 1.0)
+        if not scratch.run(_WATCH_S + _RATE_S + _BOOK_S, self._course.guards):
+            return None
+        ends = scratch.state[totals:] - before - normal * _BOOK_S
+        lost = (normal - rates)[TOTAL_GOOD::N_TOTALS] / np.maximum(normal[TOTAL_OFFERED::N_TOTALS], 1e-9)
+        return lost, rates - normal, begins, ends
 
     def kill_by_level(self, pool: int) -> Floats:
         """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
-        tried, booked = self._booked(pool)
-        n_columns = self._course.net.groups.shape[0] * N_TOTALS
-        found = np.zeros((N_LEVELS + 1, n_columns))
+        found = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
+        tried, booked = self._booked(pool) if self._worst[pool] else ((), ())
         if len(tried) == 0:
             return found
         for level in range(N_LEVELS + 1):
@@ -164,6 +208,8 @@ class Endurance:
     def load_of(self, pod: int) -> float:
         """Load of a pod beside that of the one in the middle of its pool."""
         pods = self._course.net.pods
+        if not self._worst[self._pool_of[pod]]:
+            return 1.0  # none of them runs
         return float(pods[pod, POD_SHARE] / pods[self._middle(self._pool_of[pod]), POD_SHARE])
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -215,12 +261,12 @@ class Endurance:
         scratch.run(_WATCH_S + _RATE_S)
         return np.asarray((scratch.state[totals:] - before) / _RATE_S)
 
-    def _steady_rates_of(self, level: int) -> Floats:
+    def _steady_rates_of(self, level: float) -> Floats:
         scratch = self._at(level)
         scratch.run(_WATCH_S)
         return self._rates(scratch)
 
-    def _at(self, level: int) -> Scratch:
+    def _at(self, level: float) -> Scratch:
         """A plane in the steady state of a level, at time 0."""
         scratch = self._at_constant_demand(level)
         steady = self._steady(level)
@@ -229,14 +275,14 @@ class Endurance:
             scratch.run(1e-3)  # so that the algebra is that of the state
         return scratch
 
-    def _at_constant_demand(self, level: int) -> Scratch:
+    def _at_constant_demand(self, level: float) -> Scratch:
         scratch = Scratch(self._course)
         curves = scratch.net.curves
         curves[:, :3] = 1.0
         curves[:, 3] = self._course.peak_per_s * level / N_LEVELS
         return scratch
 
-    def _steady_state(self, level: int) -> Floats | None:
+    def _steady_state(self, level: float) -> Floats | None:
         """State in the long run at a constant demand; None if there something crosses a threshold anyway."""
         scratch = self._at_constant_demand(level)
         scratch.begin(0.0, self._course.blueprint.state)
@@ -262,3 +308,8 @@ def _highest(holds: Callable[[int], bool]) -> int:
         middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
+
+
+def _bends(lost: Floats, now_lost: Floats, times: float = 1.0) -> bool:
+    """Whether so much more is lost from one level to the next that a line between them would be wrong."""
+    return bool((now_lost - lost > np.maximum(_BOOKED_SLACK, (times - 1.0) * lost)).any())

@@ -4,11 +4,12 @@ Asked for one by one and kept with the course, so that each answer is found once
 numbers of steps of the peak (`endurance.N_LEVELS`).
 """
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sim.traffic.endurance import N_LEVELS, Endurance
+from sim.traffic.endurance import N_LEVELS, QUARTERS, Endurance
 from sim.traffic.layout import N_TOTALS, POD_READY
 from sim.traffic.network import Network
 
@@ -29,9 +30,13 @@ class Tables(NamedTuple):
     kill: Any
     """(n_pools * (N_LEVELS + 1), n_groups * N_TOTALS) what the end of one pod changes of them."""
     slow: Any
-    """(n_slow,) highest level at which a slowness is endured."""
-    slow_cost: Any
-    """(n_slow * (N_LEVELS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
+    """(n_slow,) highest quarter of a level at which a slowness is endured."""
+    slow_rates: Any
+    """(n_slow * (N_LEVELS * QUARTERS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
+    slow_begins: Any
+    """The same once, when it begins."""
+    slow_ends: Any
+    """The same once, when it ends."""
 
 
 class Known:
@@ -63,16 +68,36 @@ class Known:
             cost=np.zeros((n_pools * (self._most + 1) * (N_LEVELS + 1), n_columns)),
             kill=np.concatenate(kills) if kills else np.zeros((0, n_columns)),
             slow=np.zeros(0, dtype=np.int64),
-            slow_cost=np.zeros((0, n_columns)),
+            slow_rates=np.zeros((0, n_columns)),
+            slow_begins=np.zeros((0, n_columns)),
+            slow_ends=np.zeros((0, n_columns)),
+        )
+
+    def rounded(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """At least so many missing pods: if several pools are short, all of a region by the share of the worst.
+
+        So that few questions have to be asked.
+        """
+        if sum(count > 0 for count in counts) <= 1:
+            return counts
+        shares: dict[int, float] = {}
+        for region, count, running in zip(self._regions, counts, self.running.tolist(), strict=True):
+            shares[region] = max(shares.get(region, 0.0), count / max(running, 1))
+        return tuple(
+            math.ceil(shares[region] * running - 1e-9)
+            for region, running in zip(self._regions, self.running.tolist(), strict=True)
         )
 
     def slow_number(self, pool: int, factor: float) -> int:
         """Number of the slowness of all pods of a pool by a factor."""
         number = self._slows.setdefault((pool, factor), len(self._slows))
         if number == len(self.tables.slow):
-            self.tables = self.tables._replace(
-                slow=np.append(self.tables.slow, UNKNOWN),
-                slow_cost=np.vstack([self.tables.slow_cost, np.zeros((N_LEVELS + 1, self.tables.cost.shape[1]))]),
+            tables, more = self.tables, np.zeros((N_LEVELS * QUARTERS + 1, self.tables.cost.shape[1]))
+            self.tables = tables._replace(
+                slow=np.append(tables.slow, UNKNOWN),
+                slow_rates=np.vstack([tables.slow_rates, more]),
+                slow_begins=np.vstack([tables.slow_begins, more]),
+                slow_ends=np.vstack([tables.slow_ends, more]),
             )
         return number
 
@@ -100,6 +125,12 @@ class Known:
     def find_slow(self, number: int) -> None:
         """How much of a slowness is endured, and what it costs."""
         (pool, factor), *_ = [key for key, of in self._slows.items() if of == number]
-        limit, rates = self._endurance.limit_of_slow(pool, factor)
-        self.tables.slow_cost[number * (N_LEVELS + 1) : (number + 1) * (N_LEVELS + 1)] = rates
-        self.tables.slow[number] = limit
+        found, tables = self._endurance.slowness(pool, factor), self.tables
+        first = number * (N_LEVELS * QUARTERS + 1)
+        for table, rows in (
+            (tables.slow_rates, found.rates),
+            (tables.slow_begins, found.begins),
+            (tables.slow_ends, found.ends),
+        ):
+            table[first : first + len(rows)] = rows
+        tables.slow[number] = found.limit

@@ -317,7 +317,7 @@ class Parking:
         return tuple(counts)
 
     def _until_s(self, now_s: float, missing: set[int]) -> float:
-        endured_s = self._endurance.until_s(self._counts(missing), now_s) if missing else np.inf
+        endured_s = self._endurance.until_s(self.known.rounded(self._counts(missing)), now_s) if missing else np.inf
         enough_s = self._short_of_memory_s(missing) if self._other_memory else np.inf
         return float(min(self._course.quiet_until_s(now_s), endured_s, enough_s, self.awake_from_s))
 

@@ -75,11 +75,11 @@ class Quiet:
         assert rows is not None
         if records:
             moving.mark_s[SETTLED] = max(moving.mark_s[SETTLED], records[-1].at_s)
-        before_s = moving.mark_s[SETTLED]
+        before_s = self._clocks.next_s
         if parking.course.has_hazard:
             until_s = self._before_kills(parking, until_s)
         self._run(until_s)
-        if moving.mark_s[SETTLED] == before_s:
+        if self._clocks.next_s == before_s:
             return False
         self._store(parking)
         return True

@@ -13,7 +13,7 @@ from sim.world.compiled import compiled
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
 
-_PIECE_S = 900.0
+_PIECE_S = 300.0
 """Rates of loss are taken as straight lines over so long."""
 
 
@@ -50,33 +50,38 @@ def highest_level(from_s: float, to_s: float, g: Any) -> float:
 
 
 @compiled
-def book(table: Any, first: int, level: float, times: float, m: Any) -> None:
-    """Add the row of a table at a level, between two of its rows, to what is booked."""
-    below = min(int(level * N_LEVELS), N_LEVELS - 1)
-    part = level * N_LEVELS - below
-    for column in range(m.booked.shape[0]):
+def book(table: Any, first: int, n_rows: int, group: int, level: float, times: float, m: Any) -> None:
+    """Add what a table says of a population at a level, between two of its rows, to what is booked."""
+    place = level * (n_rows - 1)
+    below = min(int(place), n_rows - 2)
+    part = place - below
+    for column in range(group * N_TOTALS, (group + 1) * N_TOTALS):
         low, high = table[first + below, column], table[first + below + 1, column]
         m.booked[column] += times * (low + part * (high - low))
 
 
 @compiled
-def book_rates(table: Any, first: int, from_s: float, to_s: float, m: Any, g: Any) -> None:
+def book_rates(table: Any, first: int, n_rows: int, from_s: float, to_s: float, m: Any, g: Any) -> None:
     """Add what rates of change of the totals come to between two times; each population goes with its own demand."""
-    n_groups = g.peaks.shape[0]
     at_s = from_s
     while at_s < to_s:
         length_s = min(_PIECE_S, to_s - at_s)
-        for group in range(n_groups):
-            if g.peaks[group] <= 0.0:
-                continue
-            for end in range(2):
-                level = level_at(at_s + end * length_s, group, g)
-                below = min(int(level * N_LEVELS), N_LEVELS - 1)
-                part = level * N_LEVELS - below
-                for column in range(group * N_TOTALS, (group + 1) * N_TOTALS):
-                    low, high = table[first + below, column], table[first + below + 1, column]
-                    m.booked[column] += 0.5 * length_s * (low + part * (high - low))
+        for group in range(g.peaks.shape[0]):
+            if g.peaks[group] > 0.0:
+                book(table, first, n_rows, group, level_at(at_s, group, g), 0.5 * length_s, m)
+                book(table, first, n_rows, group, level_at(at_s + length_s, group, g), 0.5 * length_s, m)
         at_s += length_s
+
+
+@compiled
+def book_once(table: Any, first: int, n_rows: int, at_s: float, times: float, m: Any, g: Any) -> None:
+    """Add what happens at one time, at the demand of the population that is nearest to its peak."""
+    level = 0.0
+    for group in range(g.peaks.shape[0]):
+        if g.peaks[group] > 0.0:
+            level = max(level, level_at(at_s, group, g))
+    for group in range(g.peaks.shape[0]):
+        book(table, first, n_rows, group, level, times, m)
 
 
 @compiled
@@ -99,11 +104,7 @@ def stop_pod(pod: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> boo
         if m.marks[N_MISSING] == 0:
             m.mark_s[MISSING_FROM] = at_s
         m.marks[N_MISSING] += 1
-        level = 0.0
-        for group in range(g.peaks.shape[0]):
-            if g.peaks[group] > 0.0:
-                level = max(level, level_at(at_s, group, g))
-        book(known.kill, pool * (N_LEVELS + 1), level, g.share[pod], m)
+        book_once(known.kill, pool * (N_LEVELS + 1), N_LEVELS + 1, at_s, g.share[pod], m, g)
         note(EVENT_LOST, pod, m.pods[pod, POD_NODE], 0, at_s, m, log)
     m.pods[pod, POD_STATE] = WAITING
     m.pod_s[pod, POD_READY_AT] = math.inf

@@ -8,11 +8,13 @@ where it was before, and the control plane plays it.
 import math
 from typing import Any
 
-from sim.traffic.endurance import N_LEVELS
+from sim.traffic.endurance import N_LEVELS, QUARTERS
 from sim.traffic.known import UNKNOWN
 from sim.world.compiled import compiled
+from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
 from sim.world.quiet_fleet import (
+    book_once,
     book_rates,
     crash_wait_s,
     evict,
@@ -50,12 +52,20 @@ def pass_over(until_s: float, m: Any, kept: Any, g: Any, known: Any, log: Any) -
         Why it ended (`STOPPED` and so on), and the two numbers of the answer that is needed first.
     """
     while True:
-        clock = earliest(m)
-        at_s = m.clock_s[clock, CLOCK_DUE]
-        if at_s >= until_s or at_s < m.mark_s[SETTLED] + APART_S or m.clocks[clock, CLOCK_KIND] == OTHER:
+        clock, at_s, then_s = earliest(m)
+        if at_s >= until_s:
+            return STOPPED, 0, 0
+        if is_void(clock, m):
+            code, one, other = wind(clock, at_s, m, g)
+            if code != _GOES_ON:
+                return code, one, other
+            continue
+        if at_s < m.mark_s[SETTLED] + APART_S or m.clocks[clock, CLOCK_KIND] == OTHER:
             return STOPPED, 0, 0
         if m.marks[N_ROWS] >= log.rows.shape[0] or m.marks[N_NAMES] + LONGEST_CLUSTER >= log.names.shape[0]:
             return FULL, 0, 0
+        if m.clocks[clock, CLOCK_KIND] == CRASH and restart_alone(clock, min(then_s, until_s), m, g, known, log):
+            continue
         copy(m, kept)
         code, one, other = disturbance(until_s, m, g, known, log)
         if code == _PASSED and m.marks[N_EVENTS] > log.event_s.shape[0] > 0:
@@ -63,6 +73,52 @@ def pass_over(until_s: float, m: Any, kept: Any, g: Any, known: Any, log: Any) -
         if code != _PASSED:
             copy(kept, m)
             return code, one, other
+
+
+@compiled
+def is_void(clock: int, m: Any) -> bool:
+    """Whether a clock strikes a pod that is not there or down already: nothing happens, and it starts again."""
+    return bool(m.clocks[clock, CLOCK_KIND] == CRASH and m.pods[m.clocks[clock, CLOCK_TARGET], POD_STATE] != READY)
+
+
+@compiled
+def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: Any) -> bool:
+    """Pass over a crash that is far from all else, if it is known that nobody notices: the same as `disturbance`, and
+    most of what there is.
+    """
+    pod, at_s = m.clocks[clock, CLOCK_TARGET], m.clock_s[clock, CLOCK_DUE]
+    pool, n_drawn = g.pool_of[pod], m.clocks[clock, CLOCK_DRAWN]
+    times, startup_s = g.pool_s[pool], g.pool_s[pool, POOL_STARTUP]
+    if m.pods[pod, POD_CRASHES] > 0 and at_s - m.pod_s[pod, POD_STARTED] < times[POOL_RESET]:
+        return False
+    ready_s = at_s + max(times[POOL_FIRST_WAIT] + startup_s, SHORTEST_S)
+    if ready_s + APART_S >= before_s or n_drawn >= g.lasts_s.shape[1] or g.lasts_s[clock, n_drawn] < APART_S:
+        return False
+    level = highest_level(at_s, ready_s, g) * N_LEVELS - 1e-9
+    if level > min(known.alone[pool, 1], known.free[pool, 1]) or m.marks[N_EVENTS] + 4 > log.event_s.shape[0] > 0:
+        return False
+    if not stop_pod(pod, at_s, m, g, known, log):
+        return False
+    m.clocks[clock, CLOCK_STRUCK] += 1
+    number, node, row = m.clocks[clock, CLOCK_STRUCK], m.pods[pod, POD_NODE], m.marks[N_ROWS]
+    if log.event_s.shape[0] > 0:
+        m.marks[N_EVENTS] -= 1
+        note(EVENT_FAULT, clock, number, 1 << pool, at_s, m, log)
+        note(EVENT_LOST, pod, node, 0, at_s, m, log)
+        note(EVENT_READY, pod, node, 0, ready_s, m, log)
+        note(EVENT_REPAIR, clock, number, 1 << pool, ready_s, m, log)
+    m.marks[N_MISSING] = 0
+    m.pods[pod, POD_STATE], m.pods[pod, POD_CRASHES] = READY, 1
+    m.pods[pod, POD_STARTS] += 1
+    m.pods[pod, POD_INCARNATION] += 1
+    m.pod_s[pod, POD_STARTED] = ready_s
+    m.clock_s[clock, CLOCK_DUE], m.clocks[clock, CLOCK_DRAWN] = ready_s + g.lasts_s[clock, n_drawn], n_drawn + 1
+    log.row_s[row, 0], log.row_s[row, 1] = at_s, ready_s
+    log.rows[row, 0], log.rows[row, 1] = 1, m.marks[N_NAMES]
+    log.names[m.marks[N_NAMES]] = m.clocks[clock, CLOCK_FAULT]
+    m.marks[N_NAMES] += 1
+    m.marks[N_ROWS], m.mark_s[SETTLED] = row + 1, ready_s
+    return True
 
 
 @compiled
@@ -95,13 +151,16 @@ def copy_row(source: Any, target: Any) -> None:
 
 
 @compiled
-def earliest(m: Any) -> int:
-    """The clock that strikes next."""
-    best = 0
-    for clock in range(1, m.clocks.shape[0]):
-        if m.clock_s[clock, CLOCK_DUE] < m.clock_s[best, CLOCK_DUE]:
-            best = clock
-    return best
+def earliest(m: Any) -> tuple[int, float, float]:
+    """The clock that strikes next, when, and when another one does."""
+    best, best_s, then_s = 0, math.inf, math.inf
+    for clock in range(m.clocks.shape[0]):
+        due_s = m.clock_s[clock, CLOCK_DUE]
+        if due_s < best_s:
+            best, best_s, then_s = clock, due_s, best_s
+        elif due_s < then_s:
+            then_s = due_s
+    return best, best_s, then_s
 
 
 @compiled
@@ -109,7 +168,7 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
     """Play one disturbance; `_PASSED` if it is endured, else as `pass_over`. What it did is not undone here."""
     row, first_name = m.marks[N_ROWS], m.marks[N_NAMES]
     m.marks[HITS], m.marks[N_ACTIVE], m.marks[N_MISSING], m.marks[N_EVICTIONS], m.marks[SLOW_NOW] = 0, 0, 0, 0, -1
-    log.row_s[row, 0] = m.clock_s[earliest(m), CLOCK_DUE]
+    log.row_s[row, 0] = earliest(m)[1]
     for pool in range(g.pools.shape[0]):
         log.worst[pool] = 0
     end_s = -math.inf
@@ -117,6 +176,11 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
         at_s, kind, which = next_event(m, log)
         if at_s + APART_S >= until_s and (end_s == -math.inf or at_s < end_s + APART_S):
             return STOPPED, 0, 0
+        if kind == EVENT_FAULT and is_void(which, m):
+            code, one, other = wind(which, at_s, m, g)
+            if code != _GOES_ON:
+                return code, one, other
+            continue
         if end_s != -math.inf:  # all is well since then
             if at_s >= end_s + APART_S:
                 break
@@ -143,6 +207,7 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
                 return code, one, other
         if m.marks[N_ACTIVE] == 0 and m.marks[N_MISSING] == 0:
             end_s = at_s
+            m.marks[N_EVICTIONS] = 0  # those that are still noted find their node back
     log.row_s[row, 1] = end_s
     n_hit = 0
     for pool in range(g.pools.shape[0]):
@@ -221,12 +286,10 @@ def end(clock: int, at_s: float, m: Any, g: Any, log: Any) -> tuple[int, int, in
 
 @compiled
 def strike(clock: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
-    """A clock strikes: its element is hit, unless it is a pod that is down already."""
+    """A clock strikes: its element is hit."""
     kind, target = m.clocks[clock, CLOCK_KIND], m.clocks[clock, CLOCK_TARGET]
     if kind == OTHER:
         return STOPPED, 0, 0
-    if kind == CRASH and m.pods[target, POD_STATE] != READY:
-        return wind(clock, at_s, m, g)
     m.clocks[clock, CLOCK_STRUCK] += 1
     m.clock_s[clock, CLOCK_DUE] = math.inf
     log.names[m.marks[N_NAMES]] = m.clocks[clock, CLOCK_FAULT]
@@ -275,9 +338,12 @@ def end_slow(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     limit = known.slow[number]
     if limit == UNKNOWN:
         return NEEDS_SLOW, number, 0
-    if highest_level(from_s, at_s, g) * N_LEVELS > limit + 1e-9:
+    if highest_level(from_s, at_s, g) * N_LEVELS * QUARTERS > limit + 1e-9:
         return STOPPED, 0, 0
-    book_rates(known.slow_cost, number * (N_LEVELS + 1), from_s, at_s, m, g)
+    n_rows = N_LEVELS * QUARTERS + 1
+    book_once(known.slow_begins, number * n_rows, n_rows, from_s, 1.0, m, g)
+    book_rates(known.slow_rates, number * n_rows, n_rows, from_s, at_s, m, g)
+    book_once(known.slow_ends, number * n_rows, n_rows, at_s, 1.0, m, g)
     m.marks[SLOW_NOW] = -1
     return _GOES_ON, 0, 0
 
@@ -338,5 +404,5 @@ def book_missing(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int
         if known.free[pool, missing] == UNKNOWN:
             return NEEDS_COST, pool, missing
         if level > known.free[pool, missing]:
-            book_rates(known.cost, (pool * most + missing) * (N_LEVELS + 1), from_s, at_s, m, g)
+            book_rates(known.cost, (pool * most + missing) * (N_LEVELS + 1), N_LEVELS + 1, from_s, at_s, m, g)
     return _GOES_ON, 0, 0
