@@ -26,8 +26,8 @@ _BOOKED_AT: Final = (6, 12, 18, 24)
 QUARTERS: Final = 4
 """Parts of a level at which slowness is tried where it has to be."""
 _BOOKED_SLACK: Final = 2e-4
-"""Where what it costs is booked, success may fall by so much, or by so much more from one level to the next: then
-straight lines between the levels are good to a few requests an hour."""
+"""Where what it costs is booked, such a share of the requests may be lost, or so much more from one level to the next:
+then straight lines between the levels are good to a few requests an hour."""
 _GROWS_BY: Final = 1.6
 """... or what is lost may grow by so many times: of a curve that bends like that, lines are good to 3 %."""
 _RATE_S: Final = 600.0
@@ -119,11 +119,48 @@ class Endurance:
         """One pod of a pool missing, as counts of all pools."""
         return self._ones[pool]
 
-    def limit_if_booked(self, counts: tuple[int, ...]) -> int:
-        """Highest level at which a loss of pods is endured if what it costs is booked, 0 if none."""
+    def limit_if_booked(self, counts: tuple[int, ...], slow: tuple[int, float] | None = None) -> int:
+        """Highest level at which a loss of pods is endured if what it costs is booked, 0 if none.
+
+        Parameters
+        ----------
+        counts : tuple of int
+            (n_pools,) missing pods.
+        slow : tuple of int and float
+            All pods of this pool are so many times slower meanwhile.
+        """
         if any(count >= len(rows) for count, rows in zip(counts, self._worst, strict=True) if count > 0):
             return 0
-        return _highest(lambda level: self._endures(counts, level, _BOOKED_SLACK))
+        return _highest(lambda level: self._loses_little(counts, level, slow))
+
+    def _loses_little(self, counts: tuple[int, ...], level: int, slow: tuple[int, float] | None) -> bool:
+        """Whether nothing crosses a threshold, and hardly any request is lost that would not be if all pods ran."""
+        steady = self._steady(level)
+        if steady is None:
+            return False
+        normal = self._steady_rates(level)
+        if slow is not None:
+            slower = self._slower(*slow, level)
+            if slower is None:
+                return False
+            normal = normal + slower[1]
+        scratch = self._at(level)
+        if slow is not None:
+            scratch.set_speed(*slow)
+        self._kill(scratch, counts)
+        if not self._stays_quiet(scratch, steady):
+            return False
+        return bool((self._lost(self._rates(scratch), normal) <= _BOOKED_SLACK).all())
+
+    @staticmethod
+    def _lost(rates: Floats, normal: Floats) -> Floats:
+        """(n_groups,) share of the requests of each population that is lost beside what is lost normally."""
+        return np.asarray((normal - rates)[TOTAL_GOOD::N_TOTALS] / np.maximum(normal[TOTAL_OFFERED::N_TOTALS], 1e-9))
+
+    def _kill(self, scratch: Scratch, counts: tuple[int, ...]) -> None:
+        for pool, count in enumerate(counts):
+            for pod in self._worst[pool][:count]:
+                scratch.change(Change(0.0, pod, starts=False))
 
     def cost_of_missing(self, pool: int, n_missing: int) -> tuple[int, Floats]:
         """Highest level at which so many pods of a pool may be missing at no cost, and what it costs at each level.
@@ -142,8 +179,7 @@ class Endurance:
             if self._steady(level) is None:
                 break
             scratch = self._at(level)
-            for pod in self._worst[pool][:n_missing]:
-                scratch.change(Change(0.0, pod, starts=False))
+            self._kill(scratch, counts)
             if not scratch.run(_WATCH_S, self._course.guards):
                 break
             rates[level] = self._rates(scratch) - self._steady_rates(level)
@@ -190,8 +226,7 @@ class Endurance:
         if not scratch.run(_WATCH_S + _RATE_S + _BOOK_S, self._course.guards):
             return None
         ends = scratch.state[totals:] - before - normal * _BOOK_S
-        lost = (normal - rates)[TOTAL_GOOD::N_TOTALS] / np.maximum(normal[TOTAL_OFFERED::N_TOTALS], 1e-9)
-        return lost, rates - normal, begins, ends
+        return self._lost(rates, normal), rates - normal, begins, ends
 
     def kill_by_level(self, pool: int) -> Floats:
         """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
@@ -234,17 +269,15 @@ class Endurance:
         """Highest level at which the loss is endured and nobody notices, 0 if none."""
         return _highest(lambda level: self._endures(counts, level))
 
-    def _endures(self, counts: tuple[int, ...], level: int, slack: float = _SUCCESS_SLACK) -> bool:
+    def _endures(self, counts: tuple[int, ...], level: int) -> bool:
         scratch, steady = self._at(level), self._steady(level)
         if steady is None:
             return False
         before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
-        for pool, count in enumerate(counts):
-            for pod in self._worst[pool][:count]:
-                scratch.change(Change(0.0, pod, starts=False))
+        self._kill(scratch, counts)
         if not self._stays_quiet(scratch, steady):
             return False
-        return bool((scratch.net.group_algebra[:, FLOW_SUCCESS] >= before - slack).all())
+        return bool((scratch.net.group_algebra[:, FLOW_SUCCESS] >= before - _SUCCESS_SLACK).all())
 
     def _stays_quiet(self, scratch: Scratch, steady: Floats) -> bool:
         """Whether in the next half hour nothing crosses a threshold, and no pod comes near its memory limit."""

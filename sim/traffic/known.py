@@ -31,6 +31,8 @@ class Tables(NamedTuple):
     """(n_pools * (N_LEVELS + 1), n_groups * N_TOTALS) what the end of one pod changes of them."""
     slow: Any
     """(n_slow,) highest quarter of a level at which a slowness is endured."""
+    slow_loss: Any
+    """(n_slow * n_regions, most + 1) as `loss`, while a pool is slower."""
     slow_rates: Any
     """(n_slow * (N_LEVELS * QUARTERS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
     slow_begins: Any
@@ -68,6 +70,7 @@ class Known:
             cost=np.zeros((n_pools * (self._most + 1) * (N_LEVELS + 1), n_columns)),
             kill=np.concatenate(kills) if kills else np.zeros((0, n_columns)),
             slow=np.zeros(0, dtype=np.int64),
+            slow_loss=np.zeros((0, self._most + 1), dtype=np.int64),
             slow_rates=np.zeros((0, n_columns)),
             slow_begins=np.zeros((0, n_columns)),
             slow_ends=np.zeros((0, n_columns)),
@@ -95,6 +98,7 @@ class Known:
             tables, more = self.tables, np.zeros((N_LEVELS * QUARTERS + 1, self.tables.cost.shape[1]))
             self.tables = tables._replace(
                 slow=np.append(tables.slow, UNKNOWN),
+                slow_loss=np.vstack([tables.slow_loss, np.full_like(tables.loss, UNKNOWN)]),
                 slow_rates=np.vstack([tables.slow_rates, more]),
                 slow_begins=np.vstack([tables.slow_begins, more]),
                 slow_ends=np.vstack([tables.slow_ends, more]),
@@ -103,12 +107,24 @@ class Known:
 
     def find_loss(self, region: int, n_missing: int) -> None:
         """How much of a loss is endured in a region: so many pods of the largest pool, and as large a share of others."""
+        self.tables.loss[region, n_missing] = self._endurance.limit_if_booked(self._in_region(region, n_missing))
+
+    def find_slow_loss(self, row: int, n_missing: int) -> None:
+        """The same while a pool is slower."""
+        number, region = divmod(row, len(self.tables.loss))
+        counts = self._in_region(region, n_missing)
+        self.tables.slow_loss[row, n_missing] = self._endurance.limit_if_booked(counts, self._slow_of(number))
+
+    def _slow_of(self, number: int) -> tuple[int, float]:
+        return next(key for key, of in self._slows.items() if of == number)
+
+    def _in_region(self, region: int, n_missing: int) -> tuple[int, ...]:
         pools = [pool for pool, of in enumerate(self._regions) if of == region]
         most = max(int(self.running[pool]) for pool in pools)
         counts = [0] * len(self._regions)
         for pool in pools:
             counts[pool] = -(-n_missing * int(self.running[pool]) // most)
-        self.tables.loss[region, n_missing] = self._endurance.limit_if_booked(tuple(counts))
+        return tuple(counts)
 
     def find_alone(self, pool: int, n_missing: int) -> None:
         """How much of a loss in one pool is endured."""
@@ -124,8 +140,7 @@ class Known:
 
     def find_slow(self, number: int) -> None:
         """How much of a slowness is endured, and what it costs."""
-        (pool, factor), *_ = [key for key, of in self._slows.items() if of == number]
-        found, tables = self._endurance.slowness(pool, factor), self.tables
+        found, tables = self._endurance.slowness(*self._slow_of(number)), self.tables
         first = number * (N_LEVELS * QUARTERS + 1)
         for table, rows in (
             (tables.slow_rates, found.rates),

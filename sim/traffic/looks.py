@@ -52,6 +52,11 @@ class Looks:
         return self._parking
 
     @property
+    def is_parked(self) -> bool:
+        """Whether the plane follows the undisturbed course now."""
+        return self._parking is not None and self._parking.is_parked
+
+    @property
     def raw_state(self) -> Floats:
         """(size,) the state when it was last integrated."""
         return self._state

@@ -45,12 +45,18 @@ def run_until(
     while True:
         next_s = min(env.peek(), end_s)
         if tape is not None and tape.next_s < next_s:
-            parking = traffic.parking
-            if parking is not None and parking.is_parked and tape.pass_over(parking, next_s):
+            was_parked = traffic.is_parked
+            if was_parked and traffic.parking is not None and tape.pass_over(traffic.parking, next_s):
                 continue
             next_s = tape.next_s
-            context.at(next_s, tape.strike_next)
-        code, index = traffic.advance(next_s)
+            code, index = traffic.advance(next_s)
+            if code == REACHED:
+                if not traffic.is_parked or was_parked:  # else it may be passed over after all
+                    context.at(next_s, tape.strike_next)
+                    env.step()
+                continue
+        else:
+            code, index = traffic.advance(next_s)
         if code == REACHED:
             if next_s >= end_s:
                 return

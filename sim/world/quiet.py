@@ -105,6 +105,8 @@ class Quiet:
                     known.find_slow(one)
                 case 5:
                     known.find_alone(one, other)
+                case 6:
+                    known.find_slow_loss(one, other)
                 case _:
                     rows.make_room(self._moving)
 

@@ -75,7 +75,8 @@ N_ACTIVE: Final = 4
 N_MISSING: Final = 5
 SLOW_NOW: Final = 6  # which slowness is active; -1: none
 HITS: Final = 7  # bit per pool hit in this disturbance
-N_MARKS: Final = 8
+SLOW_MET: Final = 8  # which slowness there was while pods were missing; -1: none
+N_MARKS: Final = 9
 # Times.
 SETTLED: Final = 0  # when the last disturbance ended, s
 MISSING_FROM: Final = 1
@@ -96,7 +97,8 @@ NEEDS_LOSS: Final = 2  # how much of a loss in a region is endured: region, how 
 NEEDS_COST: Final = 3  # what it costs that pods of a pool are missing: pool, how many
 NEEDS_SLOW: Final = 4  # how much of a slowness is endured, and what it costs
 NEEDS_ALONE: Final = 5  # how much of a loss in one pool is endured: pool, how many
-FULL: Final = 6  # there is no room for more rows
+NEEDS_SLOW_LOSS: Final = 6  # how much of a loss is endured while a pool is slower: row of the table, how many
+FULL: Final = 7  # there is no room for more rows
 
 MOST_EVICTIONS: Final = 64
 LONGEST_CLUSTER: Final = 64

@@ -167,7 +167,8 @@ def earliest(m: Any) -> tuple[int, float, float]:
 def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
     """Play one disturbance; `_PASSED` if it is endured, else as `pass_over`. What it did is not undone here."""
     row, first_name = m.marks[N_ROWS], m.marks[N_NAMES]
-    m.marks[HITS], m.marks[N_ACTIVE], m.marks[N_MISSING], m.marks[N_EVICTIONS], m.marks[SLOW_NOW] = 0, 0, 0, 0, -1
+    m.marks[HITS], m.marks[N_ACTIVE], m.marks[N_MISSING], m.marks[N_EVICTIONS] = 0, 0, 0, 0
+    m.marks[SLOW_NOW] = m.marks[SLOW_MET] = -1
     log.row_s[row, 0] = earliest(m)[1]
     for pool in range(g.pools.shape[0]):
         log.worst[pool] = 0
@@ -200,7 +201,9 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
             for pool in range(g.pools.shape[0]):
                 log.worst[pool] = max(log.worst[pool], n_missing(pool, m, g))
             if m.marks[SLOW_NOW] >= 0:
-                return STOPPED, 0, 0
+                if m.marks[SLOW_MET] not in (-1, m.marks[SLOW_NOW]):
+                    return STOPPED, 0, 0
+                m.marks[SLOW_MET] = m.marks[SLOW_NOW]
         elif was_missing > 0:
             code, one, other = endures_loss(at_s, m, g, known, log)
             if code != _GOES_ON:
@@ -378,13 +381,19 @@ def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int
     if share >= known.loss.shape[1]:
         return STOPPED, 0, 0
     limit = known.loss[region, share]
-    if n_pools == 1:
+    if m.marks[SLOW_MET] >= 0:
+        slow_row = m.marks[SLOW_MET] * known.loss.shape[0] + region
+        limit = known.slow_loss[slow_row, share]
+        if limit == UNKNOWN:
+            return NEEDS_SLOW_LOSS, slow_row, share
+    elif n_pools == 1:
         share = log.worst[worst_pool]
         limit = known.alone[worst_pool, share]
     if limit == UNKNOWN:
         return (NEEDS_ALONE, worst_pool, share) if n_pools == 1 else (NEEDS_LOSS, region, share)
     if highest_level(m.mark_s[MISSING_FROM], at_s, g) * N_LEVELS > limit + 1e-9:
         return STOPPED, 0, 0
+    m.marks[SLOW_MET] = -1
     for pool in range(g.pools.shape[0]):
         log.worst[pool] = 0
     return _GOES_ON, 0, 0
