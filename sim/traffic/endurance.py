@@ -23,8 +23,10 @@ _BOOK_S: Final = 900.0
 _SUCCESS_SLACK: Final = 1e-6
 """Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
 _BOOKED_AT: Final = (6, 12, 18, 24)
-QUARTERS: Final = 4
-"""Parts of a level at which slowness is tried where it has to be."""
+PARTS: Final = 8
+"""Parts of a level at which slowness is tried where it has to be ..."""
+_BENDS_BY: Final = 1e-5
+"""... because from one level to the next so much larger a share of the requests is lost."""
 _BOOKED_SLACK: Final = 2e-4
 """Where what it costs is booked, such a share of the requests may be lost, or so much more from one level to the next:
 then straight lines between the levels are good to a few requests an hour."""
@@ -36,24 +38,21 @@ _RATE_S: Final = 600.0
 
 @dataclass
 class Slowness:
-    """How much of a slowness is endured, and what it costs, by quarters of levels (row 0: no demand)."""
+    """How much of a slowness is endured, and what it costs, by parts of levels (row 0: no demand)."""
 
     limit: int
-    """Quarters of levels; 0: none is endured."""
+    """Parts of levels; 0: none is endured."""
     rates: Floats
-    """(N_LEVELS * QUARTERS + 1, n_groups * N_TOTALS) change of the totals, 1/s."""
-    begins: Floats
-    """The same once, until it has settled."""
-    ends: Floats
-    """The same once, after it."""
+    """(N_LEVELS * PARTS + 1, n_groups * N_TOTALS) change of the totals, 1/s."""
+    once: Floats
+    """The same once, until it has settled and when it is over."""
 
-    def take(self, last: int, new: int, lost: Floats, *rows: Floats) -> Floats:
-        """Note rows found at a quarter, and lines from the `last` one that is known; returns `lost`."""
-        for table, row in zip((self.rates, self.begins, self.ends), rows, strict=True):
-            for quarter in range(last + 1, new + 1):
-                table[quarter] = table[last] + (row - table[last]) * (quarter - last) / (new - last)
-            table[new] = row
-        self.limit = new
+    def take(self, part: int, lost: Floats, *rows: Floats) -> Floats:
+        """Note rows found at a part of a level, and lines from the last one that is known; returns `lost`."""
+        for table, row in zip((self.rates, self.once), rows, strict=True):
+            weights = np.arange(1, part - self.limit + 1)[:, np.newaxis] / (part - self.limit)
+            table[self.limit + 1 : part + 1] = table[self.limit] + weights * (row - table[self.limit])
+        self.limit = part
         return lost
 
 
@@ -188,28 +187,27 @@ class Endurance:
     def slowness(self, pool: int, factor: float) -> "Slowness":
         """How much of a slower pool is endured if what it costs is booked, and what that is.
 
-        All pods are `factor` times slower. It is tried at quarters of a level where losses depend on the demand: up to
-        the limit, what is lost grows by so little from one of them to the next that straight lines between are good to
-        a few hundredths, and nothing crosses a threshold.
+        All pods are `factor` times slower. It is tried at parts of a level where losses depend on the demand: up to the
+        limit, what is lost grows by so little from one of them to the next that straight lines between are good to a
+        few requests an hour, and nothing crosses a threshold.
         """
         n_columns = len(self._course.net.groups) * N_TOTALS
-        found = Slowness(0, *(np.zeros((N_LEVELS * QUARTERS + 1, n_columns)) for _ in range(3)))
-        lost, last = np.zeros(len(self._course.net.groups)), 0
+        found = Slowness(0, *(np.zeros((N_LEVELS * PARTS + 1, n_columns)) for _ in range(2)))
+        lost = np.zeros(len(self._course.net.groups))
         for level in range(1, N_LEVELS + 1):
-            tried = self._slower(pool, factor, level)
-            if tried is None or _bends(lost, tried[0]):
-                for quarter in range(last + 1, QUARTERS * level + 1):
-                    tried = self._slower(pool, factor, quarter / QUARTERS)
-                    if tried is None or (quarter > 1 and _bends(lost, tried[0], _GROWS_BY)):
-                        return found
-                    lost = found.take(quarter, quarter, *tried)
-            else:
-                lost = found.take(last, QUARTERS * level, *tried)
-            last = QUARTERS * level
+            tried, last = self._slower(pool, factor, level), found.limit
+            if tried is not None and (level == 1 or (tried[0] - lost <= np.maximum(_BENDS_BY, 0.1 * lost)).all()):
+                lost = found.take(PARTS * level, *tried)
+                continue
+            for part in range(last + 1, PARTS * level + 1):
+                tried = self._slower(pool, factor, part / PARTS)
+                if tried is None or (tried[0] - lost > np.maximum(_BOOKED_SLACK, (_GROWS_BY - 1.0) * lost)).any():
+                    return found
+                lost = found.take(part, *tried)
         return found
 
-    def _slower(self, pool: int, factor: float, level: float) -> tuple[Floats, Floats, Floats, Floats] | None:
-        """Share lost of each population; rates (1/s), totals of the begin and of the end; None if not endured."""
+    def _slower(self, pool: int, factor: float, level: float) -> tuple[Floats, Floats, Floats] | None:
+        """Share lost of each population, rates (1/s) and what changes once (`Slowness`); None if not endured."""
         steady = self._steady(level)
         if steady is None:
             return None
@@ -220,13 +218,14 @@ class Endurance:
             return None
         then = scratch.state[totals:].copy()
         rates = self._rates(scratch)
-        begins = then - before - rates * _WATCH_S
+        once = then - before - rates * _WATCH_S
         before = scratch.state[totals:].copy()
         scratch.set_speed(pool, 1.0)
         if not scratch.run(_WATCH_S + _RATE_S + _BOOK_S, self._course.guards):
             return None
-        ends = scratch.state[totals:] - before - normal * _BOOK_S
-        return self._lost(rates, normal), rates - normal, begins, ends
+        # Who waits longer at the begin is served at the end: apart from each other they say nothing.
+        once += scratch.state[totals:] - before - normal * _BOOK_S
+        return self._lost(rates, normal), rates - normal, once
 
     def kill_by_level(self, pool: int) -> Floats:
         """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
@@ -341,8 +340,3 @@ def _highest(holds: Callable[[int], bool]) -> int:
         middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def _bends(lost: Floats, now_lost: Floats, times: float = 1.0) -> bool:
-    """Whether so much more is lost from one level to the next that a line between them would be wrong."""
-    return bool((now_lost - lost > np.maximum(_BOOKED_SLACK, (times - 1.0) * lost)).any())

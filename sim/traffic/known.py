@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sim.traffic.endurance import N_LEVELS, QUARTERS, Endurance
+from sim.traffic.endurance import N_LEVELS, PARTS, Endurance
 from sim.traffic.layout import N_TOTALS, POD_READY
 from sim.traffic.network import Network
 
@@ -30,15 +30,13 @@ class Tables(NamedTuple):
     kill: Any
     """(n_pools * (N_LEVELS + 1), n_groups * N_TOTALS) what the end of one pod changes of them."""
     slow: Any
-    """(n_slow,) highest quarter of a level at which a slowness is endured."""
+    """(n_slow,) highest part of a level at which a slowness is endured."""
     slow_loss: Any
     """(n_slow * n_regions, most + 1) as `loss`, while a pool is slower."""
     slow_rates: Any
-    """(n_slow * (N_LEVELS * QUARTERS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
-    slow_begins: Any
-    """The same once, when it begins."""
-    slow_ends: Any
-    """The same once, when it ends."""
+    """(n_slow * (N_LEVELS * PARTS + 1), n_groups * N_TOTALS) what it changes of the totals, 1/s."""
+    slow_once: Any
+    """The same once for each slowness."""
 
 
 class Known:
@@ -72,8 +70,7 @@ class Known:
             slow=np.zeros(0, dtype=np.int64),
             slow_loss=np.zeros((0, self._most + 1), dtype=np.int64),
             slow_rates=np.zeros((0, n_columns)),
-            slow_begins=np.zeros((0, n_columns)),
-            slow_ends=np.zeros((0, n_columns)),
+            slow_once=np.zeros((0, n_columns)),
         )
 
     def rounded(self, counts: tuple[int, ...]) -> tuple[int, ...]:
@@ -95,13 +92,12 @@ class Known:
         """Number of the slowness of all pods of a pool by a factor."""
         number = self._slows.setdefault((pool, factor), len(self._slows))
         if number == len(self.tables.slow):
-            tables, more = self.tables, np.zeros((N_LEVELS * QUARTERS + 1, self.tables.cost.shape[1]))
+            tables, more = self.tables, np.zeros((N_LEVELS * PARTS + 1, self.tables.cost.shape[1]))
             self.tables = tables._replace(
                 slow=np.append(tables.slow, UNKNOWN),
                 slow_loss=np.vstack([tables.slow_loss, np.full_like(tables.loss, UNKNOWN)]),
                 slow_rates=np.vstack([tables.slow_rates, more]),
-                slow_begins=np.vstack([tables.slow_begins, more]),
-                slow_ends=np.vstack([tables.slow_ends, more]),
+                slow_once=np.vstack([tables.slow_once, more]),
             )
         return number
 
@@ -141,11 +137,7 @@ class Known:
     def find_slow(self, number: int) -> None:
         """How much of a slowness is endured, and what it costs."""
         found, tables = self._endurance.slowness(*self._slow_of(number)), self.tables
-        first = number * (N_LEVELS * QUARTERS + 1)
-        for table, rows in (
-            (tables.slow_rates, found.rates),
-            (tables.slow_begins, found.begins),
-            (tables.slow_ends, found.ends),
-        ):
-            table[first : first + len(rows)] = rows
+        first = number * (N_LEVELS * PARTS + 1)
+        tables.slow_rates[first : first + len(found.rates)] = found.rates
+        tables.slow_once[first : first + len(found.once)] = found.once
         tables.slow[number] = found.limit

@@ -8,7 +8,7 @@ where it was before, and the control plane plays it.
 import math
 from typing import Any
 
-from sim.traffic.endurance import N_LEVELS, QUARTERS
+from sim.traffic.endurance import N_LEVELS, PARTS
 from sim.traffic.known import UNKNOWN
 from sim.world.compiled import compiled
 from sim.world.context import SHORTEST_S
@@ -341,12 +341,12 @@ def end_slow(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     limit = known.slow[number]
     if limit == UNKNOWN:
         return NEEDS_SLOW, number, 0
-    if highest_level(from_s, at_s, g) * N_LEVELS * QUARTERS > limit + 1e-9:
+    if highest_level(from_s, at_s, g) * N_LEVELS * PARTS > limit + 1e-9:
         return STOPPED, 0, 0
-    n_rows = N_LEVELS * QUARTERS + 1
-    book_once(known.slow_begins, number * n_rows, n_rows, from_s, 1.0, m, g)
+    n_rows = N_LEVELS * PARTS + 1
+    settled = -math.expm1((from_s - at_s) / APART_S)  # a short one is over before it has settled
+    book_once(known.slow_once, number * n_rows, n_rows, from_s, settled, m, g)
     book_rates(known.slow_rates, number * n_rows, n_rows, from_s, at_s, m, g)
-    book_once(known.slow_ends, number * n_rows, n_rows, at_s, 1.0, m, g)
     m.marks[SLOW_NOW] = -1
     return _GOES_ON, 0, 0
 
