@@ -161,6 +161,23 @@ class Course:
         """The last knot that is not after a time (s)."""
         return min(bisect_right(self._knots, at_s) - 1, len(self._knots) - 2)
 
+    def knot_just_at(self, at_s: float) -> int | None:
+        """The knot at exactly this time (s), if there is one."""
+        k = bisect_right(self._knots, at_s) - 1
+        return k if self._knots[k] == at_s else None
+
+    def may_be_near(self, at_s: float, state: Floats, margin: Floats, relative: Floats) -> bool:
+        """Whether a state may be that of the course at a time (s): it lies between those at the knots around it.
+
+        Parameters
+        ----------
+        state, margin, relative : array
+            (layout.totals,) what moves, and how far it may be away: absolute, and as a share of what it should be.
+        """
+        low, high = self.moving[self.knot(at_s)], self.moving[self.knot(at_s) + 1]
+        most, least = np.maximum(low, high), np.minimum(low, high)
+        return bool(((state <= most + margin + relative * most) & (state >= least - margin - relative * least)).all())
+
     @cached_property
     def _knots(self) -> list[float]:
         return [float(at_s) for at_s in self.knot_s]
@@ -310,7 +327,11 @@ class Scratch:
         have settled.
         """
         course = self.course
-        k = course.knot(max(now_s - warm_s, 0.0) if missing or changes else now_s)
+        if missing or changes:
+            k = course.knot(max(now_s - warm_s, 0.0))
+        else:
+            just_at = course.knot_just_at(now_s)
+            k = course.knot(now_s) if just_at is None else just_at
         self.begin(float(course.knot_s[k]), course.state(k), missing)
         for change in changes:
             self.run(change.at_s)

@@ -35,6 +35,28 @@ _FORGOTTEN_TIMES: Final = 20.0
 """Mean holding times after which nobody who began before a change of speed is left."""
 
 
+_BETWEEN: Final = 0.01
+"""What is further outside of its values at two knots is not between them."""
+
+
+def _tolerances(course: Course) -> tuple[Floats, Floats]:
+    """(layout.totals,) how far a state may be from that of the course: absolute, and as a share of what it should be.
+
+    Infinite for what is not compared like that.
+    """
+    layout = course.blueprint.layout
+    absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
+    for begin, end, most, share in (
+        (layout.in_flight, layout.variance, 0.05, 0.02),
+        (layout.variance, layout.credit, 0.1, 0.1),
+        (layout.hold, layout.orbit, 1e-4, 0.02),
+        (layout.orbit, layout.share, 0.05, 0.05),
+        (layout.share, layout.totals, 1e-4, 0.0),
+    ):
+        absolute[begin:end], relative[begin:end] = most, share
+    return absolute, relative
+
+
 class Parking:
     """Parks one plane.
 
@@ -88,6 +110,7 @@ class Parking:
         """Compare with this course from now on."""
         self._course, self._endurance = course, course.endurance
         self._scratch = Scratch(course)
+        self._absolute, self._relative = _tolerances(course)
 
     # -- while awake ----------------------------------------------------------------------------------
 
@@ -107,6 +130,11 @@ class Parking:
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
             self.look_s = min(self.look_s, now_s + _LAST_LOOK_S)
+            return
+        at = self._course.blueprint.layout.totals
+        if not missing and not self._course.may_be_near(
+            now_s, self._traffic.state[:at], self._absolute + _BETWEEN, self._relative + _BETWEEN
+        ):
             return
         self._scratch.along(now_s, sorted(missing), [], _WARM_S)
         if self._is_near(self._scratch.state):
@@ -175,16 +203,9 @@ class Parking:
     def _is_near(self, expected: Floats) -> bool:
         """Whether the state is that of the course, within the tolerance of the integration."""
         layout, state = self._course.blueprint.layout, self._traffic.state
-        difference = np.abs(state - expected)
-        for begin, end, absolute, relative in (
-            (layout.in_flight, layout.variance, 0.05, 0.02),
-            (layout.variance, layout.credit, 0.1, 0.1),
-            (layout.hold, layout.orbit, 1e-4, 0.02),
-            (layout.orbit, layout.share, 0.05, 0.05),
-            (layout.share, layout.totals, 1e-4, 0.0),
-        ):
-            if (difference[begin:end] > absolute + relative * np.abs(expected[begin:end])).any():
-                return False
+        difference, should = np.abs(state - expected)[: layout.totals], np.abs(expected[: layout.totals])
+        if (difference > self._absolute + self._relative * should).any():
+            return False
         # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
         booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
         return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
@@ -286,17 +307,25 @@ class Parking:
 
     def totals(self) -> Floats:
         """(n_groups, N_TOTALS) integrals since the start; the plane stays parked."""
+        self._book()
+        knot = self._course.knot_just_at(self._traffic.now_s)
+        if knot is not None and not (self._settled or self._changes):
+            return np.asarray(self._course.totals[knot].reshape(self._offset.shape) + self._offset)
         state = self._along().state[self._course.blueprint.layout.totals :]
         return np.asarray(state.reshape(self._offset.shape) + self._offset)
 
-    def _along(self) -> Scratch:
-        """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
-        now_s = self._traffic.now_s
-        self._settle(now_s)
+    def _book(self) -> None:
+        """Book all that was lost meanwhile."""
+        self._settle(self._traffic.now_s)
         if self._passed:
             at_s, killed = zip(*self._passed, strict=True)
             self._offset += self._endurance.kill_totals(killed, at_s)
             self._passed.clear()
+
+    def _along(self) -> Scratch:
+        """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
+        now_s = self._traffic.now_s
+        self._book()
         self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
         return self._scratch
 

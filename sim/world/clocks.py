@@ -5,18 +5,13 @@ an element is the same in every design.
 """
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from sim.laws import Exponential, Law
 from sim.randomness import Draws
-from sim.randomness.philox import key_of
-from sim.traffic.layout import Floats
 from sim.world.context import SHORTEST_S
-from sim.world.elements import Element
+from sim.world.plan import Clock, Plan
 from sim.world.quiet_arrays import CLOCK_DRAWN, CLOCK_DUE, N_CLOCK_INTS, N_CLOCK_TIMES
 from sim.world.quiet_draws import fill
 
@@ -25,59 +20,39 @@ _MARGIN: Final = 4.0
 _MOST_AT_ONCE: Final = 4096
 
 
-@dataclass(slots=True, eq=False)
-class Clock:
-    """One fault of one element."""
-
-    number: int
-    fault: str
-    element: Element
-    law: Law
-
-
 class Clocks:
-    """All clocks of one trial; they start at 0, when the first one is asked for.
+    """All clocks of one trial; they start at 0.
 
     Parameters
     ----------
+    plan : Plan
+        Of the faults.
     draws : Draws
         Seed and number of the trial.
     horizon_s : float
         For as long as that times are drawn at once, s.
     """
 
-    def __init__(self, draws: Draws, horizon_s: float) -> None:
-        self._draws, self._horizon_s = draws, horizon_s
-        self.clocks: list[Clock] = []
-        self.ints = np.zeros((0, N_CLOCK_INTS), dtype=np.int64)
-        """(n, N_CLOCK_INTS)"""
-        self.times_s = np.zeros((0, N_CLOCK_TIMES))
-        """(n, N_CLOCK_TIMES)"""
-        self.lasts_s = np.zeros((0, 0))
-        """(n, m) times to failure drawn so far, s."""
-
-    def add(self, fault: str, element: Element, law: Law) -> int:
-        """One more clock; returns its number."""
-        self.clocks.append(Clock(len(self.clocks), fault, element, law))
-        return len(self.clocks) - 1
-
-    def begin(self) -> None:
-        """All clocks start now, at 0."""
+    def __init__(self, plan: Plan, draws: Draws, horizon_s: float) -> None:
+        self.clocks, self._plan, self._draws = plan.clocks, plan, draws
         n = len(self.clocks)
-        self.ints, self.times_s = np.zeros((n, N_CLOCK_INTS), dtype=np.int64), np.full((n, N_CLOCK_TIMES), np.inf)
+        self.ints = np.zeros((n, N_CLOCK_INTS), dtype=np.int64)
+        """(n, N_CLOCK_INTS)"""
+        self.times_s = np.full((n, N_CLOCK_TIMES), np.inf)
+        """(n, N_CLOCK_TIMES)"""
+        self.lasts_s = np.zeros((n, 0))
+        """(n, m) times to failure drawn so far, s."""
         shortest_s = min((clock.law.mean_s for clock in self.clocks), default=math.inf)
-        expected = min(self._horizon_s / max(shortest_s, SHORTEST_S), _MOST_AT_ONCE)
+        expected = min(horizon_s / max(shortest_s, SHORTEST_S), _MOST_AT_ONCE)
         self.draw(math.ceil(expected + _MARGIN * math.sqrt(expected)) + 4)
         self.times_s[:, CLOCK_DUE] = self.lasts_s[:, 0]
         self.ints[:, CLOCK_DRAWN] = 1
 
     def draw(self, n_more: int) -> None:
         """Draw the next times to failure of all clocks."""
-        first = self.lasts_s.shape[1]
-        keys = np.array([_key(self._draws.seed, c.element.name, c.fault) for c in self.clocks], dtype=np.uint64)
-        means_s = np.array([c.law.mean_s if isinstance(c.law, Exponential) else np.nan for c in self.clocks])
+        first, means_s = self.lasts_s.shape[1], self._plan.means_s
         more_s = np.zeros((len(self.clocks), n_more))
-        fill(np.uint64(self._draws.trial), keys, means_s, first, more_s)
+        fill(np.uint64(self._draws.trial), self._plan.keys(self._draws.seed), means_s, first, more_s)
         for k in np.flatnonzero(np.isnan(means_s)):
             law = self.clocks[k].law
             more_s[k] = [law.from_uniform(float(u)) for u in more_s[k]]
@@ -107,8 +82,3 @@ class Clocks:
         """How often the clock strikes at most until a time (s): were all repairs over at once."""
         row = self.lasts_s[clock.number]
         return int(np.searchsorted(np.cumsum(row), until_s))
-
-
-@lru_cache(maxsize=65536)
-def _key(seed: int, element: str, fault: str) -> int:
-    return key_of(seed, element, f"{fault}:time-to-failure")

@@ -9,17 +9,16 @@ from typing import Final
 
 import numpy as np
 
-from sim.laws import Law, law_of
-from sim.scenario.schema import Fault, Scenario, Service
-from sim.scenario.targets import TargetKind
+from sim.laws import law_of
+from sim.scenario.schema import Service
 from sim.traffic.layout import N_TOTALS, Floats
 from sim.traffic.known import Known
 from sim.traffic.parking import Parking
-from sim.world.clocks import Clock, Clocks
+from sim.world.clocks import Clocks
 from sim.world.context import SHORTEST_S, Context
-from sim.world.elements import Element
 from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
+from sim.world.plan import Clock
 from sim.world.pods import Pod, PodState
 from sim.world.quiet_arrays import *
 from sim.world.quiet_log import Rows
@@ -156,15 +155,14 @@ class Quiet:
 
     def _aim(self, clock: Clock) -> tuple[int, int, int, int]:
         """Kind of a clock, its target, region and zone."""
-        fault, element, traffic = self._context.scenario.faults[clock.fault], clock.element, self._context.traffic
-        kind = kind_of(fault, element)
+        kind, element, traffic = clock.kind, clock.element, self._context.traffic
         region = self._regions.index(element.region) if element.region else -1
         if kind == CRASH:
             return kind, self._fleet.by_name[element.pod].row, region, -1
         if kind == SLOW:
             pool = traffic.names.pool(element.region, element.service)
             return (kind, pool, region, -1) if pool is not None else (OTHER, -1, region, -1)
-        nodes = [node for present in self._fleet.topology.nodes.values() for node in present]
+        nodes = self._fleet.topology.all_nodes()
         if kind == NODES and element.node:
             return kind, next(k for k, node in enumerate(nodes) if node.name == element.node), region, -1
         if kind == NODES:
@@ -176,13 +174,13 @@ class Quiet:
         context, clocks = self._context, self._clocks
         drawn: list[list[float]] = []
         for clock in clocks.clocks:
-            spec = context.scenario.faults[clock.fault].repair.law
-            if spec is None or clocks.ints[clock.number, CLOCK_KIND] not in (NODES, SLOW):
+            if clock.kind not in (NODES, SLOW):
                 drawn.append([])
                 continue
-            law, n = law_of(spec), clocks.most_strikes(clock, context.scenario.horizon)
+            assert clock.repair is not None
+            n = clocks.most_strikes(clock, context.scenario.horizon)
             name, purpose = clock.element.name, f"{clock.fault}:repair"
-            drawn.append([context.draw(law, name, purpose, k) for k in range(n)])
+            drawn.append([context.draw(clock.repair, name, purpose, k) for k in range(n)])
         found = np.zeros((len(drawn), max(map(len, drawn), default=0)))
         for k, row in enumerate(drawn):
             found[k, : len(row)] = row
@@ -242,7 +240,7 @@ class Quiet:
     def _load(self) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        nodes = [node for present in fleet.topology.nodes.values() for node in present]
+        nodes = fleet.topology.all_nodes()
         if any(not _is_plain(pod) for pod in fleet.pods):
             return False
         if len(nodes) != len(self._moving.nodes):
@@ -326,19 +324,3 @@ def restarts_simply(service: Service) -> bool:
         and service.readiness is None
         and (service.memory is None or service.memory.leak == 0.0)
     )
-
-
-def kind_of(fault: Fault, element: Element) -> int:
-    """What a strike of a fault does, as far as it may be passed over; else `OTHER`."""
-    effect = fault.effect.model_dump(exclude_defaults=True)
-    if element.is_several or fault.common_cause is not None or fault.spare:
-        return OTHER
-    if element.kind is TargetKind.POD and fault.repair.restart and effect == {"down": True}:
-        return CRASH
-    if fault.repair.law is None:
-        return OTHER
-    if element.kind in (TargetKind.NODE, TargetKind.ZONE) and effect == {"down": True}:
-        return NODES
-    if element.kind is TargetKind.SERVICE and element.region and element.service and set(effect) == {"slow"}:
-        return SLOW
-    return OTHER

@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from sim.scenario.targets import TargetKind
-from sim.world.clocks import Clock
 from sim.world.context import Context
 from sim.world.fleet import Fleet
 from sim.world.log import Kind, PassedOver, Record
+from sim.world.plan import Clock
 from sim.world.quiet_arrays import *
 
 _ROWS: Final = 2048
@@ -90,7 +90,7 @@ class Rows:
         marks[[N_ROWS, N_NAMES, N_EVENTS]] = 0
 
     def _write(self, n_events: int) -> None:
-        nodes = [node for present in self._fleet.topology.nodes.values() for node in present]
+        nodes = self._fleet.topology.all_nodes()
         pools = [f"{region}/{service}" for region, service in self._context.traffic.names.pools]
         for at_s, (kind, one, other, hits) in zip(
             self.log.event_s[:n_events].tolist(), self.log.events[:n_events].tolist(), strict=True

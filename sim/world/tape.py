@@ -6,13 +6,13 @@ that nobody notices, neither plane is asked (`quiet`). All others happen in the 
 
 from collections.abc import Callable, Collection
 
-from sim.laws import Law
 from sim.traffic.parking import Parking
-from sim.world.clocks import Clock, Clocks
+from sim.world.clocks import Clocks
 from sim.world.context import Context
 from sim.world.elements import Element
 from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
+from sim.world.plan import Clock, plan_of
 from sim.world.quiet import Quiet
 from sim.world.quiet_arrays import CLOCK_STRUCK
 
@@ -30,6 +30,10 @@ class Tape:
         Occurrences of faults that are active now; while there are any, nothing is a disturbance of its own.
     strike : callable
         Does what a clock says now, in the control plane, and calls the given function when the clock starts again.
+
+    Notes
+    -----
+    All clocks start at 0.
     """
 
     def __init__(
@@ -42,23 +46,16 @@ class Tape:
         self._context = context
         self._active = active
         self._strike = strike
-        self._clocks = Clocks(context.draws, context.scenario.horizon)
+        plan = plan_of(context.scenario)
+        self._clocks = Clocks(plan, context.draws, context.scenario.horizon)
         self._quiet = Quiet(context, fleet, self._clocks)
-        self._number: dict[tuple[str, str], int] = {}
+        self._number = {(clock.fault, clock.element.name): clock.number for clock in plan.clocks}
         self._n_struck: dict[tuple[str, str], int] = {}
 
     @property
     def next_s(self) -> float:
         """Time of the next strike, s."""
         return self._clocks.next_s
-
-    def add(self, fault: str, element: Element, law: Law) -> None:
-        """A clock that starts with all others when `begin` is called."""
-        self._number[fault, element.name] = self._clocks.add(fault, element, law)
-
-    def begin(self) -> None:
-        """All clocks start now, at 0."""
-        self._clocks.begin()
 
     def count(self, fault: str, element: Element) -> int:
         """Count one more occurrence of a fault of an element, by whatever cause; returns its number from 1."""
