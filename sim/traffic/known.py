@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from sim.traffic.endurance import N_LEVELS, PARTS, Endurance
-from sim.traffic.layout import N_TOTALS, POD_READY
+from sim.traffic.layout import N_TOTALS, POD_POOL, POD_READY
 from sim.traffic.network import Network
 
 UNKNOWN: Final = -1
@@ -56,7 +56,10 @@ class Known:
         self._endurance, self._net, self._regions = endurance, net, regions
         n_pools, n_columns = len(net.pools), len(net.groups) * N_TOTALS
         ready = net.pods[:, POD_READY] != 0.0
-        self.running = np.bincount(net.pods[ready, 0].astype(int), minlength=n_pools)
+        self.running = np.bincount(net.pods[ready, POD_POOL].astype(int), minlength=n_pools)
+        """(n_pools,) pods that run when all is well."""
+        self.loads = np.array([endurance.load_of(pod) for pod in range(len(net.pods))])
+        """(n_pods,) load of each pod beside that of the one in the middle of its pool."""
         self._most = int(self.running.max(initial=0))
         n_regions = max(regions) + 1
         kills = [endurance.kill_by_level(pool) for pool in range(n_pools)]

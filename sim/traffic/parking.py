@@ -265,21 +265,20 @@ class Parking:
             self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
             self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(ready_s)[pod]
 
-    def passed_over(
-        self, booked: Floats, restarted_s: Mapping[int, float], levels: Callable[[int], float]
-    ) -> None:
+    def book(self, booked: Floats) -> None:
+        """Add (n_groups * N_TOTALS,) what was passed over has changed of the totals."""
+        self._offset += booked.reshape(self._offset.shape)
+
+    def restarted(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
         """Pods were away and are back, and nobody noticed.
 
         Parameters
         ----------
-        booked : array
-            (n_groups * N_TOTALS,) what that changed of the totals.
         restarted_s : mapping
             Row of each of them -> when it was ready again the last time, s.
         levels : callable
             OOM level of each of them; if nobody is ever killed on the course, asked for when the plane wakes up.
         """
-        self._offset += booked.reshape(self._offset.shape)
         if self._course.has_hazard:
             self._restart(restarted_s, levels)
             self.until_s = min(self.until_s, self._killed_from_s())

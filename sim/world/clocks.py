@@ -47,6 +47,9 @@ class Clocks:
         self.draw(math.ceil(expected + _MARGIN * math.sqrt(expected)) + 4)
         self.times_s[:, CLOCK_DUE] = self.lasts_s[:, 0]
         self.ints[:, CLOCK_DRAWN] = 1
+        self.next_s = math.inf
+        """Time of the next strike, s."""
+        self.moved()
 
     def draw(self, n_more: int) -> None:
         """Draw the next times to failure of all clocks."""
@@ -59,15 +62,15 @@ class Clocks:
         np.maximum(more_s, SHORTEST_S, out=more_s)
         self.lasts_s = np.hstack([self.lasts_s, more_s]) if first else more_s
 
-    @property
-    def next_s(self) -> float:
-        """Time of the next strike, s."""
-        return float(self.times_s[:, CLOCK_DUE].min(initial=np.inf))
+    def moved(self) -> None:
+        """Somebody moved the arrays."""
+        self.next_s = float(self.times_s[:, CLOCK_DUE].min(initial=np.inf))
 
     def take_next(self) -> Clock:
         """The clock that strikes next stands still from now on."""
         number = int(self.times_s[:, CLOCK_DUE].argmin())
         self.times_s[number, CLOCK_DUE] = np.inf
+        self.moved()
         return self.clocks[number]
 
     def wind(self, clock: Clock, from_s: float) -> None:
@@ -77,6 +80,7 @@ class Clocks:
             self.draw(n_drawn)
         self.times_s[clock.number, CLOCK_DUE] = from_s + self.lasts_s[clock.number, n_drawn]
         self.ints[clock.number, CLOCK_DRAWN] = n_drawn + 1
+        self.moved()
 
     def most_strikes(self, clock: Clock, until_s: float) -> int:
         """How often the clock strikes at most until a time (s): were all repairs over at once."""

@@ -5,17 +5,18 @@ meanwhile, and written back as soon as something was passed over.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from sim.laws import law_of
 from sim.scenario.schema import Service
-from sim.traffic.layout import N_TOTALS, Floats
 from sim.traffic.known import Known
+from sim.traffic.layout import N_TOTALS, Floats, Ints
 from sim.traffic.parking import Parking
 from sim.world.clocks import Clocks
 from sim.world.context import SHORTEST_S, Context
+from sim.world.design import PerDesign
 from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
 from sim.world.plan import Clock
@@ -27,6 +28,19 @@ from sim.world.quiet_loop import pass_over
 _STATES: Final = {PodState.READY: READY, PodState.STARTING: STARTING, PodState.WAITING: WAITING, PodState.ABSENT: ABSENT}
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
+
+
+class Ground(NamedTuple):
+    """What is the same in all trials of a scenario."""
+
+    aims: Ints
+    """(n_clocks, CLOCK_SLOW) first columns of the clocks."""
+    pools: Ints
+    pool_s: Floats
+    pool_of: Ints
+
+
+_grounds: PerDesign[list[Ground]] = PerDesign(lambda _: [], with_faults=True)
 
 
 class Quiet:
@@ -50,6 +64,8 @@ class Quiet:
         self._loaded = (-1, -1)
         """State of the fleet that the arrays show."""
         self._starts: list[int] = []
+        self._unsettled: Parking | None = None
+        """The plane that was passed over on, until that is written back."""
         self.writes_all = False
         """Whether what is passed over is written to the log record by record."""
 
@@ -59,31 +75,38 @@ class Quiet:
 
     def pass_over(self, parking: Parking, until_s: float) -> bool:
         """Pass over the next strikes as long as nobody would notice; True if there was one."""
-        until_s = min(until_s, parking.until_s)
-        if self._clocks.next_s >= until_s or len(self._fleet.services) > _MOST_POOLS or not parking.is_plain(self._clocks.next_s):
+        until_s, before_s = min(until_s, parking.until_s), self._clocks.next_s
+        if before_s >= until_s or not parking.is_plain(before_s):
             return False
-        if self._rows is None:
-            self._begin()
-        known = parking.known
-        if known is not self._known:
+        if self._rows is None and not self._begin():
+            return False
+        if parking.known is not self._known:
             self._follow(parking)
-        n_nodes = sum(map(len, self._fleet.topology.nodes.values()))
-        if (self._fleet.n_changes, n_nodes) != self._loaded and not self._load():
+        if (self._fleet.n_changes, self._fleet.topology.n_nodes) != self._loaded and not self._load():
             return False
-        records, moving, rows = self._context.records, self._moving, self._rows
-        assert rows is not None
-        if records:
-            moving.mark_s[SETTLED] = max(moving.mark_s[SETTLED], records[-1].at_s)
-        before_s = self._clocks.next_s
+        records, marks_s = self._context.records, self._moving.mark_s
+        if records and records[-1].at_s > marks_s[SETTLED]:
+            marks_s[SETTLED] = records[-1].at_s
         if parking.course.has_hazard:
             until_s = self._before_kills(parking, until_s)
         self._run(until_s)
+        self._clocks.moved()
         if self._clocks.next_s == before_s:
             return False
-        self._store(parking)
+        parking.book(self._moving.booked)
+        self._moving.booked[:] = 0.0
+        self._unsettled = parking
+        if self.writes_all or parking.course.has_hazard:
+            self.settle()
         return True
 
-    def _run(self, until_s: float) -> None:
+    def settle(self) -> None:
+        """Write back what was passed over to the fleet and the log."""
+        if self._unsettled is not None:
+            self._store(self._unsettled)
+            self._unsettled = None
+
+    def _run(self, until_s: float, *, tries: bool = False) -> None:
         """Pass over what is endured, and find out what has to be known for it."""
         rows, known = self._rows, self._known
         assert rows is not None
@@ -106,38 +129,50 @@ class Quiet:
                     known.find_alone(one, other)
                 case 6:
                     known.find_slow_loss(one, other)
+                case _ if tries:
+                    return
                 case _:
                     rows.make_room(self._moving)
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Arrays of what never changes."""
-        scenario, fleet = self._context.scenario, self._fleet
-        clocks = self._clocks.clocks
-        faults = list(scenario.faults)
-        n_pods, n_groups = len(fleet.pods), len(self._context.traffic.names.populations)
-        for clock in clocks:
-            row = self._clocks.ints[clock.number]
-            row[[CLOCK_FAULT, CLOCK_SLOW]] = faults.index(clock.fault), -1
-            row[CLOCK_KIND], row[CLOCK_TARGET], row[CLOCK_REGION], row[CLOCK_ZONE] = self._aim(clock)
+    def _begin(self) -> bool:
+        """Arrays of what never changes; False if there is too much of it."""
+        fleet, clocks, traffic = self._fleet, self._clocks, self._context.traffic
+        if len(fleet.services) > _MOST_POOLS:
+            return False
+        grounds = _grounds.of(self._context.scenario)
+        if not grounds:
+            grounds.append(self._ground())
+        ground = grounds[0]
+        clocks.ints[:, :CLOCK_SLOW] = ground.aims
         self._given = Given(
-            lasts_s=self._clocks.lasts_s,
+            lasts_s=clocks.lasts_s,
             repairs_s=self._repairs_s(),
-            pools=np.zeros((len(fleet.services), N_POOL_INTS), dtype=np.int64),
-            pool_s=np.array([self._pool_times(k) for k in range(len(fleet.services))]),
-            pool_of=np.array([pod.pool for pod in fleet.pods]),
-            limit_mib=np.zeros(n_pods),
-            share=np.zeros(n_pods),
-            node_mib=np.zeros(0),
-            curves=np.zeros((0, 0)),
-            peaks=np.zeros(n_groups),
-            knot_s=np.zeros(0),
-            knot_levels=np.zeros(0),
+            pools=ground.pools.copy(),
+            pool_s=ground.pool_s,
+            pool_of=ground.pool_of,
+            **dict.fromkeys(("limit_mib", "share", "node_mib", "curves", "peaks", "knot_s", "knot_levels")),
         )
         self._moving = self._new_moving(0)
         self._moving.mark_s[SETTLED] = -math.inf
-        self._rows = Rows(self._context, self._fleet, clocks, faults, writes_all=self.writes_all)
+        faults = list(self._context.scenario.faults)
+        self._rows = Rows(self._context, fleet, clocks.clocks, faults, writes_all=self.writes_all)
+        return True
+
+    def _ground(self) -> "Ground":
+        fleet, traffic = self._fleet, self._context.traffic
+        pools = np.zeros((len(fleet.services), N_POOL_INTS), dtype=np.int64)
+        for k, (region, _) in enumerate(traffic.names.pools):
+            rows, simple = traffic.pods_of[k], restarts_simply(fleet.services[k])
+            pools[k] = self._regions.index(region), rows.start, rows.stop, 0, int(simple)
+        aims = [self._aim(clock) for clock in self._clocks.clocks]
+        return Ground(
+            aims=np.array(aims, dtype=np.int64).reshape(-1, CLOCK_SLOW),
+            pools=pools,
+            pool_s=np.array([self._pool_times(k) for k in range(len(fleet.services))]),
+            pool_of=np.array([pod.pool for pod in fleet.pods]),
+        )
 
     def _new_moving(self, n_nodes: int) -> Moving:
         n_pods, traffic = len(self._fleet.pods), self._context.traffic
@@ -153,21 +188,23 @@ class Quiet:
             booked=np.zeros(len(traffic.names.populations) * N_TOTALS),
         )
 
-    def _aim(self, clock: Clock) -> tuple[int, int, int, int]:
-        """Kind of a clock, its target, region and zone."""
+    def _aim(self, clock: Clock) -> tuple[int, int, int, int, int]:
+        """Kind of a clock, number of its fault, its target, region and zone."""
         kind, element, traffic = clock.kind, clock.element, self._context.traffic
+        fault = list(self._context.scenario.faults).index(clock.fault)
         region = self._regions.index(element.region) if element.region else -1
-        if kind == CRASH:
-            return kind, self._fleet.by_name[element.pod].row, region, -1
-        if kind == SLOW:
-            pool = traffic.names.pool(element.region, element.service)
-            return (kind, pool, region, -1) if pool is not None else (OTHER, -1, region, -1)
         nodes = self._fleet.topology.all_nodes()
-        if kind == NODES and element.node:
-            return kind, next(k for k, node in enumerate(nodes) if node.name == element.node), region, -1
-        if kind == NODES:
-            return kind, -1, region, next(node.zone for node in nodes if node.zone_name == element.zone)
-        return OTHER, -1, region, -1
+        target, zone = -1, -1
+        if kind == CRASH:
+            target = self._fleet.by_name[element.pod].row
+        elif kind == SLOW:
+            pool = traffic.names.pool(element.region, element.service)
+            kind, target = (OTHER, -1) if pool is None else (kind, pool)
+        elif kind == NODES and element.node:
+            target = next(k for k, node in enumerate(nodes) if node.name == element.node)
+        elif kind == NODES:
+            zone = next(node.zone for node in nodes if node.zone_name == element.zone)
+        return kind, fault, target, region, zone
 
     def _repairs_s(self) -> Floats:
         """(n_clocks, m) how long each occurrence will last, s, as many as there will be."""
@@ -195,22 +232,18 @@ class Quiet:
 
     def _follow(self, parking: Parking) -> None:
         """The plane is parked on another course."""
-        course, known, fleet, names = parking.course, parking.known, self._fleet, self._context.traffic.names
-        for k, (region, _) in enumerate(names.pools):
-            rows = self._context.traffic.pods_of[k]
-            simple = int(restarts_simply(fleet.services[k]))
-            self._given.pools[k] = self._regions.index(region), rows.start, rows.stop, known.running[k], simple
+        course, known = parking.course, parking.known
+        self._given.pools[:, POOL_RUNNING] = known.running
         self._given = self._given._replace(
-            share=np.array([course.endurance.load_of(pod.row) for pod in fleet.pods]),
+            share=known.loads,
             curves=course.net.curves,
             peaks=course.peak_per_s,
             knot_s=course.knot_s,
             knot_levels=course.levels,
         )
         for clock in self._clocks.clocks:
-            row = self._clocks.ints[clock.number]
-            if row[CLOCK_KIND] == SLOW:
-                factor = self._context.scenario.faults[clock.fault].effect.slow
+            if clock.kind == SLOW:
+                row, factor = self._clocks.ints[clock.number], self._context.scenario.faults[clock.fault].effect.slow
                 assert factor is not None
                 row[CLOCK_SLOW] = known.slow_number(int(row[CLOCK_TARGET]), factor)
         self._known = known
@@ -221,7 +254,7 @@ class Quiet:
         Found by trying: who is restarted counts anew from then on.
         """
         before, started = [column.copy() for column in self._moving], self._moving.pods[:, POD_STARTS].copy()
-        self._run(until_s)
+        self._run(until_s, tries=True)
         restarted = np.flatnonzero(self._moving.pods[:, POD_STARTS] != started)
         restarted_s = {int(pod): float(self._moving.pod_s[pod, POD_STARTED]) for pod in restarted}
         until_s = min(until_s, parking.killed_from_s(restarted_s, self._level_of))
@@ -297,8 +330,7 @@ class Quiet:
             node.used_mib, node.n_returns = used_mib, row[NODE_RETURNS]
         self._starts = [row[POD_STARTS] for row in numbers]
         levels = self._level_of if parking.course.has_hazard else self._level_now
-        parking.passed_over(moving.booked, restarted_s, levels)
-        moving.booked[:] = 0.0
+        parking.restarted(restarted_s, levels)
         assert self._rows is not None
         if self.writes_all:
             self._rows.make_room(moving)

@@ -94,3 +94,7 @@ class Tape:
             The next thing that happens otherwise, s.
         """
         return not self._active and self._quiet.pass_over(parking, until_s)
+
+    def settle(self) -> None:
+        """Before the control plane acts: the fleet is what was passed over has left of it."""
+        self._quiet.settle()

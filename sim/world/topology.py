@@ -61,6 +61,11 @@ class Topology:
         first = [node for region, present in self.nodes.items() for node in present[: counts[region]]]
         return first + [node for region, present in self.nodes.items() for node in present[counts[region] :]]
 
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of all regions."""
+        return sum(map(len, self.nodes.values()))
+
     def add_node(self, region: str) -> Node:
         """One more node, in the zone that has the fewest."""
         spec = self._scenario.regions[region]
