@@ -31,7 +31,6 @@ NO_HAZARD_PER_S: Final = 1e-12
 """Hazard of an OOM kill that counts as none: one kill of a pod in thirty thousand years."""
 NEVER_KILLED: Final = 1e300
 """An OOM level that no hazard reaches, while the hazard is still integrated."""
-_OF_SLOTS: Final = (POD_SHARE, POD_TABLE, POD_SLOW, POD_ERROR_SHARE)
 _NO_GUARDS: Final = np.zeros((0, N_GUARD_COLUMNS))
 _NO_TRACE: Final = np.zeros((1, 1))
 _STEP_START_S: Final = 0.05
@@ -70,24 +69,6 @@ def _enough(course: "Course", pod: int) -> float:
         )
         low, high = (low, fits) if hazard <= NO_HAZARD_PER_S else (fits, high)
     return min(high + 0.5, room)
-
-
-def same_parameters(net: Network, guards: Floats, nominal: Network, nominal_guards: Floats) -> bool:
-    """Whether all that the control plane may set is as it is when all is well, but for which pods run and their memory.
-
-    Guards that were added later must not be armed; of guards that are not armed nothing else counts, as they are set
-    anew before they are.
-    """
-    ready, n_guards = net.pods[:, POD_READY] != 0.0, len(nominal_guards)
-    armed = nominal_guards[:, GUARD_ARMED] != 0.0
-    return (
-        all((net.pods[:, column] == nominal.pods[:, column]).all() for column in _OF_SLOTS)
-        and bool((net.pods[ready, POD_PER_REQUEST_MIB] == nominal.pods[ready, POD_PER_REQUEST_MIB]).all())
-        and all(np.array_equal(one, other) for one, other in zip(net[1:5], nominal[1:5], strict=True))
-        and np.array_equal(guards[:n_guards, GUARD_ARMED], nominal_guards[:, GUARD_ARMED])
-        and np.array_equal(guards[:n_guards][armed], nominal_guards[armed])
-        and not guards[n_guards:, GUARD_ARMED].any()
-    )
 
 
 @dataclass(frozen=True)
@@ -261,12 +242,14 @@ class Scratch:
     ----------
     course : Course
         Nominal parameters; copied.
+    own_curves : bool
+        Demand curves that may be changed.
     """
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, *, own_curves: bool = False) -> None:
         self.course = course
         layout = course.blueprint.layout
-        self.net = copied(course.net)
+        self.net = copied(course.net, own_curves=own_curves)
         self.net.counts[N_GUARDS] = 0
         self.net.pods[:, POD_ROOM_LOSS] = 0.0
         finite = np.isfinite(self.net.pods[:, POD_OOM_LEVEL])

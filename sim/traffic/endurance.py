@@ -308,7 +308,7 @@ class Endurance:
         return scratch
 
     def _at_constant_demand(self, level: float) -> Scratch:
-        scratch = Scratch(self._course)
+        scratch = Scratch(self._course, own_curves=True)
         curves = scratch.net.curves
         curves[:, :3] = 1.0
         curves[:, 3] = self._course.peak_per_s * level / N_LEVELS

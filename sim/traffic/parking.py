@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.traffic.course import Change, Course, Scratch, places, same_parameters
+from sim.traffic.course import Change, Course, Scratch, places
 from sim.traffic.known import Known
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.sameness import same_parameters
 
 if TYPE_CHECKING:
     from sim.traffic.engine import Traffic
@@ -198,7 +199,7 @@ class Parking:
             return False
         if (ready & (pods[:, POD_ROOM_LOSS] != nominal[:, POD_ROOM_LOSS])).any():
             return False
-        return same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards)
+        return bool(same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards))
 
     def _is_near(self, expected: Floats) -> bool:
         """Whether the state is that of the course, within the tolerance of the integration."""

@@ -81,8 +81,3 @@ class Clocks:
         self.times_s[clock.number, CLOCK_DUE] = from_s + self.lasts_s[clock.number, n_drawn]
         self.ints[clock.number, CLOCK_DRAWN] = n_drawn + 1
         self.moved()
-
-    def most_strikes(self, clock: Clock, until_s: float) -> int:
-        """How often the clock strikes at most until a time (s): were all repairs over at once."""
-        row = self.lasts_s[clock.number]
-        return int(np.searchsorted(np.cumsum(row), until_s))

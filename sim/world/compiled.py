@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import numba
 
 from sim.randomness import philox as generator
-from sim.traffic import layout
+from sim.traffic import endurance, layout
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SOURCES: Final = ("compiled.py", "quiet_arrays.py", "quiet_draws.py", "quiet_fleet.py", "quiet_loop.py")
@@ -23,8 +23,9 @@ _SOURCES: Final = ("compiled.py", "quiet_arrays.py", "quiet_draws.py", "quiet_fl
 def _cache_folder() -> Path:
     checks = f"world, bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
     digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
-    for path in (*(Path(__file__).with_name(name) for name in _SOURCES), generator.__file__, layout.__file__):
-        digest.update(Path(path).read_bytes())
+    sources = [Path(__file__).with_name(name) for name in _SOURCES]
+    for path in (*sources, *(Path(str(module.__file__)) for module in (generator, layout, endurance))):
+        digest.update(path.read_bytes())
     given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
     try:

@@ -16,6 +16,9 @@ from sim.world.quiet_arrays import CRASH, NODES, OTHER, SLOW
 from sim.world.topology import Topology
 
 
+_OF_NODES: Final = (TargetKind.NODE, TargetKind.ZONE, TargetKind.REGION)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clock:
     """One fault of one element, which strikes by a law."""
@@ -90,7 +93,7 @@ def kind_of(fault: Fault, element: Element) -> int:
         return CRASH
     if fault.repair.law is None:
         return OTHER
-    if element.kind in (TargetKind.NODE, TargetKind.ZONE) and effect == {"down": True}:
+    if element.kind in _OF_NODES and element.region and effect == {"down": True}:
         return NODES
     if element.kind is TargetKind.SERVICE and element.region and element.service and set(effect) == {"slow"}:
         return SLOW

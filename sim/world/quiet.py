@@ -25,7 +25,12 @@ from sim.world.quiet_arrays import *
 from sim.world.quiet_log import Rows
 from sim.world.quiet_loop import pass_over
 
-_STATES: Final = {PodState.READY: READY, PodState.STARTING: STARTING, PodState.WAITING: WAITING, PodState.ABSENT: ABSENT}
+_STATES: Final = {
+    PodState.READY: READY,
+    PodState.STARTING: STARTING,
+    PodState.WAITING: WAITING,
+    PodState.ABSENT: ABSENT,
+}
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
 
@@ -66,6 +71,8 @@ class Quiet:
         self._starts: list[int] = []
         self._unsettled: Parking | None = None
         """The plane that was passed over on, until that is written back."""
+        self.refused = False
+        """Whether the next strike is played because people would notice what is lost."""
         self.writes_all = False
         """Whether what is passed over is written to the log record by record."""
 
@@ -75,6 +82,7 @@ class Quiet:
 
     def pass_over(self, parking: Parking, until_s: float) -> bool:
         """Pass over the next strikes as long as nobody would notice; True if there was one."""
+        self.refused = False
         until_s, before_s = min(until_s, parking.until_s), self._clocks.next_s
         if before_s >= until_s or not parking.is_plain(before_s):
             return False
@@ -115,7 +123,8 @@ class Quiet:
             given = self._given._replace(lasts_s=self._clocks.lasts_s)
             code, one, other = pass_over(until_s, self._moving, self._kept, given, known.tables, rows.log)
             match code:
-                case 0:
+                case 0 | 8:
+                    self.refused = code == REFUSED
                     return
                 case 1:
                     self._clocks.draw(self._clocks.lasts_s.shape[1])
@@ -202,20 +211,21 @@ class Quiet:
             kind, target = (OTHER, -1) if pool is None else (kind, pool)
         elif kind == NODES and element.node:
             target = next(k for k, node in enumerate(nodes) if node.name == element.node)
-        elif kind == NODES:
+        elif kind == NODES and element.zone:
             zone = next(node.zone for node in nodes if node.zone_name == element.zone)
         return kind, fault, target, region, zone
 
     def _repairs_s(self) -> Floats:
-        """(n_clocks, m) how long each occurrence will last, s, as many as there will be."""
+        """(n_clocks, m) how long each occurrence will last, s: as many as there may be, were all over at once."""
         context, clocks = self._context, self._clocks
         drawn: list[list[float]] = []
+        most = (np.cumsum(clocks.lasts_s, axis=1) < context.scenario.horizon).sum(axis=1).tolist()
         for clock in clocks.clocks:
             if clock.kind not in (NODES, SLOW):
                 drawn.append([])
                 continue
             assert clock.repair is not None
-            n = clocks.most_strikes(clock, context.scenario.horizon)
+            n = most[clock.number]
             name, purpose = clock.element.name, f"{clock.fault}:repair"
             drawn.append([context.draw(clock.repair, name, purpose, k) for k in range(n)])
         found = np.zeros((len(drawn), max(map(len, drawn), default=0)))
@@ -282,9 +292,7 @@ class Quiet:
             self._moving, self._kept = self._new_moving(len(nodes)), self._new_moving(len(nodes))
             self._moving.mark_s[:] = marks
             self._rows.follow(self._moving)
-            self._kept = self._kept._replace(
-                clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy()
-            )
+            self._kept = self._kept._replace(clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy())
         moving = self._moving
         place, ranks = {node.name: k for k, node in enumerate(nodes)}, sorted(node.name for node in nodes)
         rank = {name: k for k, name in enumerate(ranks)}

@@ -11,15 +11,15 @@ ABSENT: Final = 3
 # Kinds of clocks: what a strike does.
 OTHER: Final = 0  # anything else: it is played by the control plane
 CRASH: Final = 1  # one pod dies and is restarted
-NODES: Final = 2  # nodes are down until they are repaired
+NODES: Final = 2  # a node, or all of a zone or region, is down until it is repaired
 SLOW: Final = 3  # all pods of a service in a region are slower until it is repaired
 
 # Whole numbers of a clock.
 CLOCK_KIND: Final = 0
 CLOCK_FAULT: Final = 1  # number of its fault
-CLOCK_TARGET: Final = 2  # pod, node (-1: those of a zone) or pool
+CLOCK_TARGET: Final = 2  # pod, node (-1: several) or pool
 CLOCK_REGION: Final = 3
-CLOCK_ZONE: Final = 4
+CLOCK_ZONE: Final = 4  # -1: all of the region
 CLOCK_SLOW: Final = 5  # which slowness, as in `Known`
 CLOCK_DRAWN: Final = 6  # times to failure used
 CLOCK_STRUCK: Final = 7  # occurrences so far
@@ -92,6 +92,7 @@ EVENT_READY: Final = 3  # pod, node
 
 # Why passing over ended.
 STOPPED: Final = 0  # what comes next is played
+REFUSED: Final = 8  # it is played because people would notice
 NEEDS_TIMES: Final = 1  # more times to failure
 NEEDS_LOSS: Final = 2  # how much of a loss in a region is endured: region, how much
 NEEDS_COST: Final = 3  # what it costs that pods of a pool are missing: pool, how many

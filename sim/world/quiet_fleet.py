@@ -152,9 +152,7 @@ def find_room(pod: int, m: Any, g: Any) -> int:
         if not better and in_zone == best_in_zone:
             better = on_node < best_on_node
             if on_node == best_on_node:
-                better = free < best_free or (
-                    free == best_free and m.nodes[node, NODE_RANK] < m.nodes[best, NODE_RANK]
-                )
+                better = free < best_free or (free == best_free and m.nodes[node, NODE_RANK] < m.nodes[best, NODE_RANK])
         if better:
             best, best_in_zone, best_on_node, best_free = node, in_zone, on_node, free
     return best
@@ -200,10 +198,8 @@ def is_of(node: int, clock: int, m: Any) -> bool:
     """Whether a node is down with the element of a clock."""
     if m.clocks[clock, CLOCK_TARGET] >= 0:
         return bool(m.clocks[clock, CLOCK_TARGET] == node)
-    return bool(
-        m.nodes[node, NODE_REGION] == m.clocks[clock, CLOCK_REGION]
-        and m.nodes[node, NODE_ZONE] == m.clocks[clock, CLOCK_ZONE]
-    )
+    zone = m.clocks[clock, CLOCK_ZONE]
+    return bool(m.nodes[node, NODE_REGION] == m.clocks[clock, CLOCK_REGION] and zone in (-1, m.nodes[node, NODE_ZONE]))
 
 
 @compiled

@@ -204,10 +204,14 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
                 if m.marks[SLOW_MET] not in (-1, m.marks[SLOW_NOW]):
                     return STOPPED, 0, 0
                 m.marks[SLOW_MET] = m.marks[SLOW_NOW]
-        elif was_missing > 0:
+        if was_missing > 0 or (kind == EVENT_FAULT and m.marks[N_MISSING] > 0):
             code, one, other = endures_loss(at_s, m, g, known, log)
             if code != _GOES_ON:
                 return code, one, other
+        if m.marks[N_MISSING] == 0:
+            m.marks[SLOW_MET] = -1
+            for pool in range(g.pools.shape[0]):
+                log.worst[pool] = 0
         if m.marks[N_ACTIVE] == 0 and m.marks[N_MISSING] == 0:
             end_s = at_s
             m.marks[N_EVICTIONS] = 0  # those that are still noted find their node back
@@ -342,7 +346,7 @@ def end_slow(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     if limit == UNKNOWN:
         return NEEDS_SLOW, number, 0
     if highest_level(from_s, at_s, g) * N_LEVELS * PARTS > limit + 1e-9:
-        return STOPPED, 0, 0
+        return REFUSED, 0, 0
     n_rows = N_LEVELS * PARTS + 1
     settled = -math.expm1((from_s - at_s) / APART_S)  # a short one is over before it has settled
     book_once(known.slow_once, number * n_rows, n_rows, from_s, settled, m, g)
@@ -362,7 +366,7 @@ def n_missing(pool: int, m: Any, g: Any) -> int:
 
 @compiled
 def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
-    """All pods are back: whether the worst that was missing is endured at the highest demand meanwhile.
+    """Whether the worst that was missing since all pods ran is endured at the highest demand until now.
 
     Of several pools all of the region count as missing by the share of the worst: fewer questions have to be asked.
     """
@@ -372,14 +376,14 @@ def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int
         if missing == 0:
             continue
         if region not in (-1, g.pools[pool, POOL_REGION]):
-            return STOPPED, 0, 0
+            return REFUSED, 0, 0
         n_pools, worst_pool, region, largest = n_pools + 1, pool, g.pools[pool, POOL_REGION], 0
         for other in range(g.pools.shape[0]):
             if g.pools[other, POOL_REGION] == region:
                 largest = max(largest, g.pools[other, POOL_RUNNING])
         share = max(share, -(-missing * largest // max(g.pools[pool, POOL_RUNNING], 1)))
     if share >= known.loss.shape[1]:
-        return STOPPED, 0, 0
+        return REFUSED, 0, 0
     limit = known.loss[region, share]
     if m.marks[SLOW_MET] >= 0:
         slow_row = m.marks[SLOW_MET] * known.loss.shape[0] + region
@@ -392,10 +396,7 @@ def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int
     if limit == UNKNOWN:
         return (NEEDS_ALONE, worst_pool, share) if n_pools == 1 else (NEEDS_LOSS, region, share)
     if highest_level(m.mark_s[MISSING_FROM], at_s, g) * N_LEVELS > limit + 1e-9:
-        return STOPPED, 0, 0
-    m.marks[SLOW_MET] = -1
-    for pool in range(g.pools.shape[0]):
-        log.worst[pool] = 0
+        return REFUSED, 0, 0
     return _GOES_ON, 0, 0
 
 

@@ -9,6 +9,7 @@ from sim.world.fleet import Fleet
 from sim.world.pods import PodState
 from sim.world.standby import Standby
 
+
 @dataclass
 class Start:
     """The fleet and its rows in the data plane at time 0."""

@@ -1,7 +1,7 @@
 """The tape of a trial: the control plane plays what faults do to whom, or passes over what nobody would notice.
 
-Most strikes are pods that crash and nodes that are lost while the others carry their load: where it is certain beforehand
-that nobody notices, neither plane is asked (`quiet`). All others happen in the control plane.
+Most strikes are pods that crash and nodes that are lost while the others carry their load: where it is certain
+beforehand that nobody notices, neither plane is asked (`quiet`). All others happen in the control plane.
 """
 
 from collections.abc import Callable, Collection
@@ -14,7 +14,7 @@ from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
 from sim.world.plan import Clock, plan_of
 from sim.world.quiet import Quiet
-from sim.world.quiet_arrays import CLOCK_STRUCK
+from sim.world.quiet_arrays import CLOCK_STRUCK, NODES, SLOW
 
 
 class Tape:
@@ -70,6 +70,9 @@ class Tape:
     def strike_next(self) -> None:
         """The next clock strikes; called by the control plane when it is due."""
         clock = self._clocks.take_next()
+        if self._quiet.refused and clock.kind in (NODES, SLOW):
+            self._context.traffic.wake()  # it will be woken by the loss anyway, and before is cheaper
+        self._quiet.refused = False
         self._strike(clock, lambda: self._clocks.wind(clock, self._context.now_s))
 
     # -- passing over ---------------------------------------------------------------------------------
