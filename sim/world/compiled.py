@@ -41,16 +41,24 @@ _FOLDER: Final = str(_cache_folder())
 
 def compiled(function: F) -> F:
     """Compile a function when it is first called, with the cache; it cannot make arrays."""
+    return _compiled(function, {})
+
+
+def inner(function: F) -> F:
+    """The same for functions that only compiled ones call: no way in from Python, which takes longer to compile than they do."""
+    return _compiled(function, {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+
+
+def _compiled(function: F, options: dict[str, Any]) -> F:
     # Another layer keeps its cache elsewhere; the folder counts at the moment of decoration only.
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
     try:
-        options: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
-        decorated: F = numba.njit(**options)(function)
+        decorated: F = numba.njit(cache=True, error_model="numpy", _nrt=False, **options)(function)
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     return decorated
 
 
-philox = compiled(generator.philox)
-to_unit = compiled(generator.to_unit)
+philox = inner(generator.philox)
+to_unit = inner(generator.to_unit)

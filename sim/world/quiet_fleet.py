@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.traffic.endurance import N_LEVELS
 from sim.traffic.layout import N_TOTALS
-from sim.world.compiled import compiled
+from sim.world.compiled import inner
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
 
@@ -17,21 +17,21 @@ _PIECE_S = 300.0
 """Rates of loss are taken as straight lines over so long."""
 
 
-@compiled
+@inner
 def level_at(at_s: float, group: int, g: Any) -> float:
     """Demand of a population at a time as a share of its peak."""
     curve = g.curves[group]
     n = int(curve[1])
     place = min(max(at_s / curve[0], 0.0), n - 1.0)
     if curve[2] == 0.0:
-        return float(curve[3 + int(math.floor(place + 1e-9))] / g.peaks[group])
+        return float(curve[3 + math.floor(place + 1e-9)] / g.peaks[group])
     first = int(place)
     begin = curve[3 + first]
     value = begin + (place - first) * (curve[3 + min(first + 1, n - 1)] - begin)
     return float(value / g.peaks[group])
 
 
-@compiled
+@inner
 def highest_level(from_s: float, to_s: float, g: Any) -> float:
     """Highest demand between two times, of the population that is nearest to its peak; by whole intervals of knots."""
     low, high = 0, g.knot_s.shape[0] - 1
@@ -49,7 +49,7 @@ def highest_level(from_s: float, to_s: float, g: Any) -> float:
     return highest
 
 
-@compiled
+@inner
 def book(table: Any, first: int, n_rows: int, group: int, level: float, times: float, m: Any) -> None:
     """Add what a table says of a population at a level, between two of its rows, to what is booked."""
     place = level * (n_rows - 1)
@@ -60,7 +60,7 @@ def book(table: Any, first: int, n_rows: int, group: int, level: float, times: f
         m.booked[column] += times * (low + part * (high - low))
 
 
-@compiled
+@inner
 def book_rates(table: Any, first: int, n_rows: int, from_s: float, to_s: float, m: Any, g: Any) -> None:
     """Add what rates of change of the totals come to between two times; each population goes with its own demand."""
     at_s = from_s
@@ -73,7 +73,7 @@ def book_rates(table: Any, first: int, n_rows: int, from_s: float, to_s: float, 
         at_s += length_s
 
 
-@compiled
+@inner
 def book_once(table: Any, first: int, n_rows: int, at_s: float, times: float, m: Any, g: Any) -> None:
     """Add what happens at one time, at the demand of the population that is nearest to its peak."""
     level = 0.0
@@ -84,7 +84,7 @@ def book_once(table: Any, first: int, n_rows: int, at_s: float, times: float, m:
         book(table, first, n_rows, group, level, times, m)
 
 
-@compiled
+@inner
 def note(kind: int, one: int, other: int, hits: int, at_s: float, m: Any, log: Any) -> None:
     """Tell those who read the log; what finds no room is counted."""
     k = m.marks[N_EVENTS]
@@ -94,7 +94,7 @@ def note(kind: int, one: int, other: int, hits: int, at_s: float, m: Any, log: A
         log.events[k, 0], log.events[k, 1], log.events[k, 2], log.events[k, 3] = kind, one, other, hits
 
 
-@compiled
+@inner
 def stop_pod(pod: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> bool:
     """A pod dies, if it runs: what was inside is booked. False if it is not simple."""
     pool = g.pool_of[pod]
@@ -111,7 +111,7 @@ def stop_pod(pod: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> boo
     return True
 
 
-@compiled
+@inner
 def start_pod(pod: int, at_s: float, wait_s: float, m: Any, g: Any) -> None:
     """A pod that is bound starts, and will be ready."""
     m.pods[pod, POD_STATE] = STARTING
@@ -119,7 +119,7 @@ def start_pod(pod: int, at_s: float, wait_s: float, m: Any, g: Any) -> None:
     m.pod_s[pod, POD_READY_AT] = at_s + max(wait_s + g.pool_s[g.pool_of[pod], POOL_STARTUP], SHORTEST_S)
 
 
-@compiled
+@inner
 def crash_wait_s(pod: int, at_s: float, m: Any, g: Any) -> float:
     """Count a crash of a running pod; returns the back-off before its restart."""
     pool = g.pool_of[pod]
@@ -132,7 +132,7 @@ def crash_wait_s(pod: int, at_s: float, m: Any, g: Any) -> float:
     return float(min(g.pool_s[pool, POOL_INITIAL] * 2.0 ** min(n_crashes - 2, 64), g.pool_s[pool, POOL_LONGEST]))
 
 
-@compiled
+@inner
 def find_room(pod: int, m: Any, g: Any) -> int:
     """Node for a pod, -1 if none: the zone with the fewest siblings, then the fullest node; as `Topology.find_room`."""
     pool = g.pool_of[pod]
@@ -158,7 +158,7 @@ def find_room(pod: int, m: Any, g: Any) -> int:
     return best
 
 
-@compiled
+@inner
 def try_start(pod: int, at_s: float, m: Any, g: Any) -> None:
     """Start a waiting pod if nothing keeps it down."""
     if m.pods[pod, POD_STATE] != WAITING:
@@ -175,7 +175,7 @@ def try_start(pod: int, at_s: float, m: Any, g: Any) -> None:
     start_pod(pod, at_s, 0.0, m, g)
 
 
-@compiled
+@inner
 def evict(entry: int, m: Any, g: Any, log: Any) -> None:
     """Pods of a node that is still away look for another one."""
     at_s, node, n_returns = log.eviction_s[entry], log.evictions[entry, 0], log.evictions[entry, 1]
@@ -193,7 +193,7 @@ def evict(entry: int, m: Any, g: Any, log: Any) -> None:
             try_start(pod, at_s, m, g)
 
 
-@compiled
+@inner
 def is_of(node: int, clock: int, m: Any) -> bool:
     """Whether a node is down with the element of a clock."""
     if m.clocks[clock, CLOCK_TARGET] >= 0:
@@ -202,7 +202,7 @@ def is_of(node: int, clock: int, m: Any) -> bool:
     return bool(m.nodes[node, NODE_REGION] == m.clocks[clock, CLOCK_REGION] and zone in (-1, m.nodes[node, NODE_ZONE]))
 
 
-@compiled
+@inner
 def lose_nodes(clock: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> bool:
     """The nodes of a clock go down with their pods; False if one of those is not simple."""
     for node in range(m.nodes.shape[0]):
@@ -227,7 +227,7 @@ def lose_nodes(clock: int, at_s: float, m: Any, g: Any, known: Any, log: Any) ->
     return True
 
 
-@compiled
+@inner
 def return_nodes(clock: int, at_s: float, m: Any, g: Any) -> None:
     """The nodes of a clock are back, unless something else keeps them down; who waits finds room now."""
     for node in range(m.nodes.shape[0]):

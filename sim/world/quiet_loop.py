@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.traffic.endurance import N_LEVELS, PARTS
 from sim.traffic.known import UNKNOWN
-from sim.world.compiled import compiled
+from sim.world.compiled import compiled, inner
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
 from sim.world.quiet_fleet import (
@@ -75,13 +75,13 @@ def pass_over(until_s: float, m: Any, kept: Any, g: Any, known: Any, log: Any) -
             return code, one, other
 
 
-@compiled
+@inner
 def is_void(clock: int, m: Any) -> bool:
     """Whether a clock strikes a pod that is not there or down already: nothing happens, and it starts again."""
     return bool(m.clocks[clock, CLOCK_KIND] == CRASH and m.pods[m.clocks[clock, CLOCK_TARGET], POD_STATE] != READY)
 
 
-@compiled
+@inner
 def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: Any) -> bool:
     """Pass over a crash that is far from all else, if it is known that nobody notices: the same as `disturbance`, and
     most of what there is.
@@ -121,7 +121,7 @@ def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: 
     return True
 
 
-@compiled
+@inner
 def copy(source: Any, target: Any) -> None:
     """Copy all that moves."""
     copy_rows(source.clocks, target.clocks)
@@ -135,7 +135,7 @@ def copy(source: Any, target: Any) -> None:
     copy_row(source.booked, target.booked)
 
 
-@compiled
+@inner
 def copy_rows(source: Any, target: Any) -> None:
     """Copy a table."""
     for k in range(source.shape[0]):
@@ -143,14 +143,14 @@ def copy_rows(source: Any, target: Any) -> None:
             target[k, column] = source[k, column]
 
 
-@compiled
+@inner
 def copy_row(source: Any, target: Any) -> None:
     """Copy a row."""
     for k in range(source.shape[0]):
         target[k] = source[k]
 
 
-@compiled
+@inner
 def earliest(m: Any) -> tuple[int, float, float]:
     """The clock that strikes next, when, and when another one does."""
     best, best_s, then_s = 0, math.inf, math.inf
@@ -163,7 +163,7 @@ def earliest(m: Any) -> tuple[int, float, float]:
     return best, best_s, then_s
 
 
-@compiled
+@inner
 def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
     """Play one disturbance; `_PASSED` if it is endured, else as `pass_over`. What it did is not undone here."""
     row, first_name = m.marks[N_ROWS], m.marks[N_NAMES]
@@ -225,7 +225,7 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
     return _PASSED, 0, 0
 
 
-@compiled
+@inner
 def next_event(m: Any, log: Any) -> tuple[float, int, int]:
     """When something happens next, what (`EVENT_...`, and `EVENT_LOST` for an eviction) and to which."""
     best_s, kind, which = math.inf, EVENT_FAULT, 0
@@ -243,7 +243,7 @@ def next_event(m: Any, log: Any) -> tuple[float, int, int]:
     return best_s, kind, which
 
 
-@compiled
+@inner
 def happen(at_s: float, kind: int, which: int, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
     """The next thing happens."""
     if kind == EVENT_FAULT:
@@ -271,7 +271,7 @@ def happen(at_s: float, kind: int, which: int, m: Any, g: Any, known: Any, log: 
     return _GOES_ON, 0, 0
 
 
-@compiled
+@inner
 def wind(clock: int, at_s: float, m: Any, g: Any) -> tuple[int, int, int]:
     """A clock starts again."""
     n_drawn = m.clocks[clock, CLOCK_DRAWN]
@@ -282,7 +282,7 @@ def wind(clock: int, at_s: float, m: Any, g: Any) -> tuple[int, int, int]:
     return _GOES_ON, 0, 0
 
 
-@compiled
+@inner
 def end(clock: int, at_s: float, m: Any, g: Any, log: Any) -> tuple[int, int, int]:
     """An occurrence ends."""
     m.marks[N_ACTIVE] -= 1
@@ -291,7 +291,7 @@ def end(clock: int, at_s: float, m: Any, g: Any, log: Any) -> tuple[int, int, in
     return wind(clock, at_s, m, g)
 
 
-@compiled
+@inner
 def strike(clock: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
     """A clock strikes: its element is hit."""
     kind, target = m.clocks[clock, CLOCK_KIND], m.clocks[clock, CLOCK_TARGET]
@@ -323,7 +323,7 @@ def strike(clock: int, at_s: float, m: Any, g: Any, known: Any, log: Any) -> tup
     return _GOES_ON, 0, 0
 
 
-@compiled
+@inner
 def pools_hit(clock: int, m: Any, g: Any) -> int:
     """Pools that the element of a clock carries now, a bit each."""
     kind, target, hits = m.clocks[clock, CLOCK_KIND], m.clocks[clock, CLOCK_TARGET], 0
@@ -338,7 +338,7 @@ def pools_hit(clock: int, m: Any, g: Any) -> int:
     return hits
 
 
-@compiled
+@inner
 def end_slow(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     """A slowness is over: it was endured if the demand was low enough all along, and what it cost is booked."""
     number, from_s = m.marks[SLOW_NOW], m.mark_s[SLOW_FROM]
@@ -355,7 +355,7 @@ def end_slow(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     return _GOES_ON, 0, 0
 
 
-@compiled
+@inner
 def n_missing(pool: int, m: Any, g: Any) -> int:
     """Pods of a pool that do not run and should."""
     found = 0
@@ -364,7 +364,7 @@ def n_missing(pool: int, m: Any, g: Any) -> int:
     return found
 
 
-@compiled
+@inner
 def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
     """Whether the worst that was missing since all pods ran is endured at the highest demand until now.
 
@@ -400,7 +400,7 @@ def endures_loss(at_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int
     return _GOES_ON, 0, 0
 
 
-@compiled
+@inner
 def book_missing(at_s: float, m: Any, g: Any, known: Any) -> tuple[int, int, int]:
     """Book what it costs that pods are missing, from what happened last until now."""
     from_s, most = m.mark_s[BOOKED_TO], known.free.shape[1]
