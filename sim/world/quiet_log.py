@@ -41,6 +41,7 @@ class Rows:
         self._marks: Any = None
         self._n_events = 4096 if writes_all else 0
         self._why = ""
+        self._hits: dict[int, tuple[str, ...]] = {}
         self._new_log()
 
     def _new_log(self) -> None:
@@ -111,9 +112,11 @@ class Rows:
                     )
                 )
                 continue
-            clock = self._clocks[one]
-            hit = tuple(sorted(name for k, name in enumerate(pools) if hits >> k & 1))
-            self._context.records.append(self._of_fault(at_s, clock, other, hit, begins=kind == EVENT_FAULT))
+            begins = kind == EVENT_FAULT
+            if begins:
+                self._hits[one] = tuple(sorted(name for k, name in enumerate(pools) if hits >> k & 1))
+            record = self._of_fault(at_s, self._clocks[one], other, self._hits[one], begins=begins)
+            self._context.records.append(record)
 
     def _of_fault(self, at_s: float, clock: Clock, number: int, hits: tuple[str, ...], *, begins: bool) -> Record:
         """The record of a fault that begins or ends; of one that begins, why pods are lost is remembered."""

@@ -106,7 +106,7 @@ def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: 
         note(EVENT_FAULT, clock, number, 1 << pool, at_s, m, log)
         note(EVENT_LOST, pod, node, 0, at_s, m, log)
         note(EVENT_READY, pod, node, 0, ready_s, m, log)
-        note(EVENT_REPAIR, clock, number, 1 << pool, ready_s, m, log)
+        note(EVENT_REPAIR, clock, number, 0, ready_s, m, log)
     m.marks[N_MISSING] = 0
     m.pods[pod, POD_STATE], m.pods[pod, POD_CRASHES] = READY, 1
     m.pods[pod, POD_STARTS] += 1
@@ -287,7 +287,7 @@ def end(clock: int, at_s: float, m: Any, g: Any, log: Any) -> tuple[int, int, in
     """An occurrence ends."""
     m.marks[N_ACTIVE] -= 1
     m.clock_s[clock, CLOCK_REPAIR] = math.inf
-    note(EVENT_REPAIR, clock, m.clocks[clock, CLOCK_STRUCK], pools_hit(clock, m, g), at_s, m, log)
+    note(EVENT_REPAIR, clock, m.clocks[clock, CLOCK_STRUCK], 0, at_s, m, log)
     return wind(clock, at_s, m, g)
 
 

@@ -5,15 +5,12 @@ same moments within seconds; requests lost within a hundredth and a handful. Wha
 """
 
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from small_study import SCENARIO
+from quiet_designs import BASE, lost, renewed, scenarios, simulated
 
 from sim.measures import measure_trial
-from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
 from sim.study.tables import Tables
 from sim.traffic.endurance import N_LEVELS, Endurance
@@ -23,18 +20,6 @@ from sim.world.trial import Trial
 from sim.world.undisturbed import why_simulated
 
 N_TRIALS = 3
-BASE = (
-    SCENARIO.replace("horizon: 1y", "horizon: 60d")
-    .replace("every: {exponential: {mean: 1y}}", "every: {exponential: {mean: 60d}}")
-    .replace("every: {exponential: {mean: 30d}}", "every: {exponential: {mean: 8d}}")
-    .replace("requests: 36/h", "calendar: office-hours, requests: 400/h")
-    .replace("queue: 30", "queue: 30\n    startup: 20s")
-    .replace("  region-loss:", "  node-loss: {target: any node, every: {exponential: {mean: 40d}}, effect: down, "
-             "repair: {lognormal: {median: 20m, p95: 4h}}}\n"
-             "  slow: {target: store in any region, every: {exponential: {mean: 30d}}, effect: {slow: 6}, "
-             "repair: {lognormal: {median: 20m, p95: 2h}}}\n  region-loss:")
-    .replace("architectures:", "model: {noise: never}\narchitectures:")
-)  # fmt: skip
 PEOPLE = """\
 operations:
   detection: {monitor: {signal: success, below: 95%, for: 2m}}
@@ -73,25 +58,9 @@ CHANCY = {
 """Which pod dies first is decided by the last digits: only how much is lost can be compared."""
 
 
-def scenarios(text: str) -> dict[str, Scenario]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "scenario.yaml"
-        path.write_text(text)
-        return load_experiment(path).scenarios
-
-
 @lru_cache
 def architectures(design: str) -> dict[str, Scenario]:
     return scenarios((DESIGNS | CHANCY)[design])
-
-
-def renewed(scenario: Scenario) -> Scenario:
-    """The same design, of which no course is known yet."""
-    return scenario.model_copy(update={"model": scenario.model.model_copy()})
-
-
-def simulated(scenario: Scenario) -> Scenario:
-    return scenario.model_copy(update={"model": scenario.model.model_copy(update={"quiet": "simulate"})})
 
 
 def moments(record: TrialRecord) -> list[tuple[str, str, str]]:
@@ -108,11 +77,6 @@ def times(record: TrialRecord) -> np.ndarray:
 def both(scenario: Scenario, trial: int) -> tuple[TrialRecord, TrialRecord, Tables, Tables]:
     skipped, full = run_trial(scenario, "a", trial), run_trial(simulated(scenario), "a", trial)
     return skipped, full, measure_trial(skipped, scenario), measure_trial(full, scenario)
-
-
-def lost(record: TrialRecord) -> float:
-    totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
-    return float(totals["offered"] - totals["good"])
 
 
 @pytest.mark.parametrize("design", DESIGNS)
