@@ -145,7 +145,8 @@ def concatenate(tables: Iterable[Tables]) -> Tables:
 
 def _table(record: TrialRecord, columns: dict[str, type], rows: Sequence[Row]) -> Table:
     key = {"architecture": record.architecture, "trial": record.trial}
-    return {name: np.array([(key | row)[name] for row in rows], dtype=kind) for name, kind in columns.items()}
+    full = [key | row for row in rows]
+    return {name: np.array([row[name] for row in full], dtype=kind) for name, kind in columns.items()}
 
 
 def _populations(

@@ -5,8 +5,8 @@ no pod may come near its memory limit and success must stay what it was. Each qu
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np

@@ -105,7 +105,7 @@ class Known:
         return number
 
     def find_loss(self, region: int, n_missing: int) -> None:
-        """How much of a loss is endured in a region: so many pods of the largest pool, and as large a share of others."""
+        """How much of a loss is endured in a region: so many pods of its largest pool, such a share of the others."""
         self.tables.loss[region, n_missing] = self._endurance.limit_if_booked(self._in_region(region, n_missing))
 
     def find_slow_loss(self, row: int, n_missing: int) -> None:

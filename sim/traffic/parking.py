@@ -6,7 +6,7 @@ Pods that come and go are no reason to wake up as long as the others carry the l
 The exactness of each step is argued in docs/design.md, "Quiet time".
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np

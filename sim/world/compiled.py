@@ -45,7 +45,7 @@ def compiled(function: F) -> F:
 
 
 def inner(function: F) -> F:
-    """The same for functions that only compiled ones call: no way in from Python, which takes longer to compile than they do."""
+    """The same for functions that only compiled ones call: a way in from Python takes longer to compile than they do."""
     return _compiled(function, {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
 
 
@@ -54,7 +54,8 @@ def _compiled(function: F, options: dict[str, Any]) -> F:
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
     try:
-        decorated: F = numba.njit(cache=True, error_model="numpy", _nrt=False, **options)(function)
+        every: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
+        decorated: F = numba.njit(**every, **options)(function)
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     return decorated

@@ -1,4 +1,4 @@
-"""What the faults of a scenario say, worked out once for all trials: who may be hit, by which laws, and what that does."""
+"""What the faults of a scenario say, worked out once for all trials: who may be hit, by which laws, what that does."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +14,6 @@ from sim.world.design import PerDesign
 from sim.world.elements import Element, elements_of
 from sim.world.quiet_arrays import CRASH, NODES, OTHER, SLOW
 from sim.world.topology import Topology
-
 
 _OF_NODES: Final = (TargetKind.NODE, TargetKind.ZONE, TargetKind.REGION)
 

@@ -147,7 +147,7 @@ class Quiet:
 
     def _begin(self) -> bool:
         """Arrays of what never changes; False if there is too much of it."""
-        fleet, clocks, traffic = self._fleet, self._clocks, self._context.traffic
+        fleet, clocks = self._fleet, self._clocks
         if len(fleet.services) > _MOST_POOLS:
             return False
         grounds = _grounds.of(self._context.scenario)
@@ -283,26 +283,18 @@ class Quiet:
     def _load(self) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        nodes = fleet.topology.all_nodes()
-        if any(not _is_plain(pod) for pod in fleet.pods):
+        if not all(map(_is_plain, fleet.pods)):
             return False
-        if len(nodes) != len(self._moving.nodes):
-            assert self._rows is not None
-            marks = self._moving.mark_s
-            self._moving, self._kept = self._new_moving(len(nodes)), self._new_moving(len(nodes))
-            self._moving.mark_s[:] = marks
-            self._rows.follow(self._moving)
-            self._kept = self._kept._replace(clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy())
-        moving = self._moving
-        place, ranks = {node.name: k for k, node in enumerate(nodes)}, sorted(node.name for node in nodes)
-        rank = {name: k for k, name in enumerate(ranks)}
-        for k, node in enumerate(nodes):
-            home = self._regions.index(node.region), node.zone
-            moving.nodes[k] = *home, rank[node.name], len(node.holds), node.n_returns
-            moving.used_mib[k] = node.used_mib
+        if fleet.topology.n_nodes != len(self._moving.nodes):
+            self._make_room()
+        nodes, moving = self._nodes, self._moving
+        place = {node.name: k for k, node in enumerate(nodes)}
+        moving.nodes[:, NODE_HOLDS] = [len(node.holds) for node in nodes]
+        moving.nodes[:, NODE_RETURNS] = [node.n_returns for node in nodes]
+        moving.used_mib[:] = [node.used_mib for node in nodes]
         moving.pods[:] = [
             (
-                _STATES[pod.state],
+                READY if pod.state is PodState.READY else ABSENT,
                 place[pod.node.name] if pod.node is not None else -1,
                 pod.n_starts,
                 pod.incarnation,
@@ -312,13 +304,24 @@ class Quiet:
             for pod in fleet.pods
         ]
         moving.pod_s[:, POD_STARTED] = [pod.started_s for pod in fleet.pods]
-        self._given = self._given._replace(
-            limit_mib=np.array([pod.limit_mib for pod in fleet.pods]),
-            node_mib=np.array([node.memory_mib for node in nodes]),
-        )
-        self._nodes, self._loaded = nodes, (fleet.n_changes, len(nodes))
+        self._given = self._given._replace(limit_mib=np.array([pod.limit_mib for pod in fleet.pods]))
+        self._loaded = fleet.n_changes, len(nodes)
         self._starts = moving.pods[:, POD_STARTS].tolist()
         return True
+
+    def _make_room(self) -> None:
+        """There are other nodes than before: arrays for them, and what does not change of them."""
+        assert self._rows is not None
+        nodes = self._nodes = self._fleet.topology.all_nodes()
+        marks_s = self._moving.mark_s
+        self._moving, kept = self._new_moving(len(nodes)), self._new_moving(len(nodes))
+        self._moving.mark_s[:] = marks_s
+        self._kept = kept._replace(clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy())
+        self._rows.follow(self._moving)
+        ranks = {name: k for k, name in enumerate(sorted(node.name for node in nodes))}
+        for k, node in enumerate(nodes):
+            self._moving.nodes[k, :NODE_HOLDS] = self._regions.index(node.region), node.zone, ranks[node.name]
+        self._given = self._given._replace(node_mib=np.array([node.memory_mib for node in nodes]))
 
     def _store(self, parking: Parking) -> None:
         """Write back what was passed over to fleet, plane and log."""

@@ -1,7 +1,7 @@
 """Pods and nodes as plain arithmetic: stop, look for another node, start, be ready; what each does to the totals.
 
-The rules are those of `Fleet` and `Topology`, which play them one by one; `tests/property/test_quiet_time.py` holds both
-against each other. Compiled, over the arrays of `quiet_arrays`.
+The rules are those of `Fleet` and `Topology`, which play them one by one; `tests/property/test_quiet_losses.py` holds
+both against each other. Compiled, over the arrays of `quiet_arrays`.
 """
 
 import math
