@@ -183,15 +183,16 @@ def render_flagship(measured: dict[str, Any]) -> str:
         f"SimPy {about['simpy']}, {about['machine']}; load of the machine at the start {about['load_at_start']}.",
         "",
         "| way | CPU ms per year-trial | year-trials per second and core | kernel | control plane | measures | set-up "
-        "| steps | windows | hours integrated |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| steps | windows | hours integrated | faults | of them played |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in measured["rows"].items():
         times = [f"{row[part]:.3g}" for part in ("kernel_ms", "control_ms", "measure_ms", "build_ms")]
         rest = [f"{row['steps']:,.0f}", f"{row['windows']:.0f}", f"{row['hours_integrated']:,.0f}"]
+        rest += [f"{row['faults']:.0f}", f"{row['played']:.0f}"]
         lines.append("| " + " | ".join([name, f"{row['ms']:.3g}", f"{1e3 / row['ms']:.3g}", *times, *rest]) + " |")
     naive_ms = measured["naive_ms"]
-    lines.append(f"| naive SimPy and NumPy | {naive_ms:.3g} | {1e3 / naive_ms:.3g} | | | | | | | |")
+    lines.append(f"| naive SimPy and NumPy | {naive_ms:.3g} | {1e3 / naive_ms:.3g} | | | | | | | | | |")
     return "\n".join(lines)
 
 

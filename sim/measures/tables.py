@@ -112,7 +112,7 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     faults = occurrences(record)
     disturbances = disturbances_of(record, faults, scenario)
     populations = _populations(record, scenario, faults, disturbances)
-    n_faults = sum(f.name in scenario.faults for f in faults) + len(record.passed_over)
+    n_faults = sum(f.name in scenario.faults for f in faults) + len(record.passed_over.fault)
     rows = {
         "trials": [_trial_row(record, scenario, populations, disturbances, n_faults=n_faults)],
         "outages": _outage_rows(record, scenario, populations),
@@ -145,7 +145,8 @@ def concatenate(tables: Iterable[Tables]) -> Tables:
 
 def _table(record: TrialRecord, columns: dict[str, type], rows: Sequence[Row]) -> Table:
     key = {"architecture": record.architecture, "trial": record.trial}
-    return {name: np.array([(key | row)[name] for row in rows], dtype=kind) for name, kind in columns.items()}
+    full = [key | row for row in rows]
+    return {name: np.array([row[name] for row in full], dtype=kind) for name, kind in columns.items()}
 
 
 def _populations(
@@ -307,25 +308,25 @@ def _disturbance_row(number: int, found: Disturbance) -> Row:
 
 
 def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
-    """All disturbances in order; those that nobody noticed are one fault of one pod each, and most of the rows."""
+    """All disturbances in order; those that nobody noticed are most of the rows."""
     rows = [_disturbance_row(0, found) for found in disturbances]
     table = _table(record, COLUMNS["disturbances"], rows)
-    crashes = record.passed_over
-    if not crashes:
+    passed = record.passed_over
+    if not len(passed):
         table["disturbance"] = np.arange(len(rows))
         return table
     plain = {
         "architecture": record.architecture,
         "trial": record.trial,
-        "start_s": [crash.start_s for crash in crashes],
-        "end_s": [crash.end_s for crash in crashes],
-        "faults": [crash.fault for crash in crashes],
-        "n_faults": 1,
-        "direct": 1,
+        "start_s": passed.start_s,
+        "end_s": passed.end_s,
+        "faults": passed.faults_of_each(),
+        "n_faults": passed.n_faults,
+        "direct": passed.direct,
     }
     order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
     for name, kind in COLUMNS["disturbances"].items():
-        added: NDArray[Any] = np.empty(len(crashes), dtype=kind)
+        added: NDArray[Any] = np.empty(len(passed), dtype=kind)
         added[:] = plain.get(name, 0)
         table[name] = np.concatenate([table[name], added])[order]
     table["disturbance"] = np.arange(len(order))
@@ -355,8 +356,11 @@ def _fault_rows(
     More rows if need be: `load` for cascades that no fault began, and the other provider's own outages.
     """
     counts = dict.fromkeys(scenario.faults, 0)
-    for fault in (*(fault.name for fault in faults), *(crash.fault for crash in record.passed_over)):
-        counts[fault] = counts.get(fault, 0) + 1
+    for fault in faults:
+        counts[fault.name] = counts.get(fault.name, 0) + 1
+    passed = record.passed_over
+    for fault_name, n_passed in zip(passed.names, np.bincount(passed.fault, minlength=len(passed.names)), strict=True):
+        counts[fault_name] += int(n_passed)
     shares = cascades_by_fault(disturbances)
     for name in shares:
         counts.setdefault(name, 0)

@@ -29,7 +29,7 @@ _SOURCES = (
         "rates.py",
         "alike.py",
     ),
-    *("account.py", "kernel.py"),
+    *("account.py", "kernel.py", "sameness.py"),
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "request_looks.py", "requests.py"),
 )
 

@@ -21,15 +21,16 @@ from sim.traffic.losses import lose
 from sim.traffic.network import Network, copied
 from sim.traffic.plane import Plane
 from sim.traffic.rates import crossing_hazard, queue_hazard
+from sim.traffic.under_way import keep_drawn_work
 
 if TYPE_CHECKING:
     from sim.traffic.endurance import Endurance
+    from sim.traffic.known import Known
 
 NO_HAZARD_PER_S: Final = 1e-12
 """Hazard of an OOM kill that counts as none: one kill of a pod in thirty thousand years."""
 NEVER_KILLED: Final = 1e300
 """An OOM level that no hazard reaches, while the hazard is still integrated."""
-_OF_SLOTS: Final = (POD_SHARE, POD_TABLE, POD_SLOW, POD_ERROR_SHARE)
 _NO_GUARDS: Final = np.zeros((0, N_GUARD_COLUMNS))
 _NO_TRACE: Final = np.zeros((1, 1))
 _STEP_START_S: Final = 0.05
@@ -68,21 +69,6 @@ def _enough(course: "Course", pod: int) -> float:
         )
         low, high = (low, fits) if hazard <= NO_HAZARD_PER_S else (fits, high)
     return min(high + 0.5, room)
-
-
-def same_parameters(net: Network, guards: Floats, nominal: Network, nominal_guards: Floats) -> bool:
-    """Whether all that the control plane may set is as it is when all is well, but for which pods run and their memory.
-
-    Guards that were added later must not be armed.
-    """
-    ready, n_guards = net.pods[:, POD_READY] != 0.0, len(nominal_guards)
-    return (
-        all((net.pods[:, column] == nominal.pods[:, column]).all() for column in _OF_SLOTS)
-        and bool((net.pods[ready, POD_PER_REQUEST_MIB] == nominal.pods[ready, POD_PER_REQUEST_MIB]).all())
-        and all(np.array_equal(one, other) for one, other in zip(net[1:5], nominal[1:5], strict=True))
-        and np.array_equal(guards[:n_guards], nominal_guards)
-        and not guards[n_guards:, GUARD_ARMED].any()
-    )
 
 
 @dataclass(frozen=True)
@@ -134,6 +120,14 @@ class Course:
         return Endurance(self)
 
     @cached_property
+    def known(self) -> "Known":
+        """The same as tables, as far as anybody has asked."""
+        from sim.traffic.known import Known
+
+        names = self.blueprint.names
+        return Known(self.endurance, self.net, [names.regions.index(region) for region, _ in names.pools])
+
+    @cached_property
     def has_hazard(self) -> bool:
         """Whether any pod may be OOM-killed although nothing goes wrong."""
         layout = self.blueprint.layout
@@ -147,6 +141,23 @@ class Course:
     def knot(self, at_s: float) -> int:
         """The last knot that is not after a time (s)."""
         return min(bisect_right(self._knots, at_s) - 1, len(self._knots) - 2)
+
+    def knot_just_at(self, at_s: float) -> int | None:
+        """The knot at exactly this time (s), if there is one."""
+        k = bisect_right(self._knots, at_s) - 1
+        return k if self._knots[k] == at_s else None
+
+    def may_be_near(self, at_s: float, state: Floats, margin: Floats, relative: Floats) -> bool:
+        """Whether a state may be that of the course at a time (s): it lies between those at the knots around it.
+
+        Parameters
+        ----------
+        state, margin, relative : array
+            (layout.totals,) what moves, and how far it may be away: absolute, and as a share of what it should be.
+        """
+        low, high = self.moving[self.knot(at_s)], self.moving[self.knot(at_s) + 1]
+        most, least = np.maximum(low, high), np.minimum(low, high)
+        return bool(((state <= most + margin + relative * most) & (state >= least - margin - relative * least)).all())
 
     @cached_property
     def _knots(self) -> list[float]:
@@ -167,7 +178,7 @@ class Course:
         return np.array([curve[3 : 3 + int(curve[1])].max() for curve in curves])
 
     @cached_property
-    def _levels(self) -> Floats:
+    def levels(self) -> Floats:
         """(n - 1,) highest demand between two knots as a share of the peak, of the population that is nearest to it."""
         levels = np.zeros(len(self.knot_s) - 1)
         for curve in self._used:
@@ -193,7 +204,7 @@ class Course:
         """Until when the demand stays at or below a share of the peak; at or before `at_s` if it does not now."""
         key = round(level * 1e9)
         if key not in self._exceeds:
-            self._exceeds[key] = _first_from(self._levels > level + 1e-12, self.knot_s)
+            self._exceeds[key] = _first_from(self.levels > level + 1e-12, self.knot_s)
         return float(self._exceeds[key][self.knot(at_s)])
 
     def hazard(self, at_s: float) -> Floats:
@@ -231,12 +242,14 @@ class Scratch:
     ----------
     course : Course
         Nominal parameters; copied.
+    own_curves : bool
+        Demand curves that may be changed.
     """
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, *, own_curves: bool = False) -> None:
         self.course = course
         layout = course.blueprint.layout
-        self.net = copied(course.net)
+        self.net = copied(course.net, own_curves=own_curves)
         self.net.counts[N_GUARDS] = 0
         self.net.pods[:, POD_ROOM_LOSS] = 0.0
         finite = np.isfinite(self.net.pods[:, POD_OOM_LEVEL])
@@ -282,6 +295,14 @@ class Scratch:
         lose(self.plane, change.pod, 1.0)
         self._empty(change.pod)
 
+    def set_speed(self, pool: int, slow: float) -> None:
+        """All pods of a pool are so many times slower from now on; what has begun keeps the time that it drew."""
+        self._clock[CLOCK_STEP] = _STEP_START_S
+        self._work[6] = 0.0
+        for pod in np.flatnonzero(self.net.pods[:, POD_POOL] == pool):
+            keep_drawn_work(self.plane, int(pod), float(self._clock[CLOCK_NOW]))
+            self.net.pods[pod, POD_SLOW] = slow
+
     def along(self, now_s: float, missing: Sequence[int], changes: Sequence[Change], warm_s: float) -> None:
         """The state at a time on the course: without the `missing` pods, after the latest changes.
 
@@ -289,7 +310,11 @@ class Scratch:
         have settled.
         """
         course = self.course
-        k = course.knot(max(now_s - warm_s, 0.0) if missing or changes else now_s)
+        if missing or changes:
+            k = course.knot(max(now_s - warm_s, 0.0))
+        else:
+            just_at = course.knot_just_at(now_s)
+            k = course.knot(now_s) if just_at is None else just_at
         self.begin(float(course.knot_s[k]), course.state(k), missing)
         for change in changes:
             self.run(change.at_s)

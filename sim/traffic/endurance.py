@@ -4,7 +4,8 @@ Found by trying: from a steady state the pods are killed at once, and for half a
 no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +23,37 @@ _BOOK_S: Final = 900.0
 _SUCCESS_SLACK: Final = 1e-6
 """Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
 _BOOKED_AT: Final = (6, 12, 18, 24)
+PARTS: Final = 8
+"""Parts of a level at which slowness is tried where it has to be ..."""
+_BENDS_BY: Final = 1e-5
+"""... because from one level to the next so much larger a share of the requests is lost."""
+_BOOKED_SLACK: Final = 2e-4
+"""Where what it costs is booked, such a share of the requests may be lost, or so much more from one level to the next:
+then straight lines between the levels are good to a few requests an hour."""
+_GROWS_BY: Final = 1.6
+"""... or what is lost may grow by so many times: of a curve that bends like that, lines are good to 3 %."""
+_RATE_S: Final = 600.0
+"""Rates are means over so long, after half an hour."""
+
+
+@dataclass
+class Slowness:
+    """How much of a slowness is endured, and what it costs, by parts of levels (row 0: no demand)."""
+
+    limit: int
+    """Parts of levels; 0: none is endured."""
+    rates: Floats
+    """(N_LEVELS * PARTS + 1, n_groups * N_TOTALS) change of the totals, 1/s."""
+    once: Floats
+    """The same once, until it has settled and when it is over."""
+
+    def take(self, part: int, lost: Floats, *rows: Floats) -> Floats:
+        """Note rows found at a part of a level, and lines from the last one that is known; returns `lost`."""
+        for table, row in zip((self.rates, self.once), rows, strict=True):
+            weights = np.arange(1, part - self.limit + 1)[:, np.newaxis] / (part - self.limit)
+            table[self.limit + 1 : part + 1] = table[self.limit] + weights * (row - table[self.limit])
+        self.limit = part
+        return lost
 
 
 class Endurance:
@@ -49,6 +81,7 @@ class Endurance:
         self.limit = lru_cache(maxsize=None)(self._limit)
         self._steady = lru_cache(maxsize=None)(self._steady_state)
         self._booked = lru_cache(maxsize=None)(self._totals_of_a_kill)
+        self._steady_rates = lru_cache(maxsize=None)(self._steady_rates_of)
         self._ones = [tuple(int(i == pool) for i in range(len(self._worst))) for pool in range(len(self._worst))]
 
     def until_s(self, counts: tuple[int, ...], at_s: float) -> float:
@@ -85,6 +118,134 @@ class Endurance:
         """One pod of a pool missing, as counts of all pools."""
         return self._ones[pool]
 
+    def limit_if_booked(self, counts: tuple[int, ...], slow: tuple[int, float] | None = None) -> int:
+        """Highest level at which a loss of pods is endured if what it costs is booked, 0 if none.
+
+        Parameters
+        ----------
+        counts : tuple of int
+            (n_pools,) missing pods.
+        slow : tuple of int and float
+            All pods of this pool are so many times slower meanwhile.
+        """
+        if any(count >= len(rows) for count, rows in zip(counts, self._worst, strict=True) if count > 0):
+            return 0
+        return _highest(lambda level: self._loses_little(counts, level, slow))
+
+    def _loses_little(self, counts: tuple[int, ...], level: int, slow: tuple[int, float] | None) -> bool:
+        """Whether nothing crosses a threshold, and hardly any request is lost that would not be if all pods ran."""
+        steady = self._steady(level)
+        if steady is None:
+            return False
+        normal = self._steady_rates(level)
+        if slow is not None:
+            slower = self._slower(*slow, level)
+            if slower is None:
+                return False
+            normal = normal + slower[1]
+        scratch = self._at(level)
+        if slow is not None:
+            scratch.set_speed(*slow)
+        self._kill(scratch, counts)
+        if not self._stays_quiet(scratch, steady):
+            return False
+        return bool((self._lost(self._rates(scratch), normal) <= _BOOKED_SLACK).all())
+
+    @staticmethod
+    def _lost(rates: Floats, normal: Floats) -> Floats:
+        """(n_groups,) share of the requests of each population that is lost beside what is lost normally."""
+        return np.asarray((normal - rates)[TOTAL_GOOD::N_TOTALS] / np.maximum(normal[TOTAL_OFFERED::N_TOTALS], 1e-9))
+
+    def _kill(self, scratch: Scratch, counts: tuple[int, ...]) -> None:
+        for pool, count in enumerate(counts):
+            for pod in self._worst[pool][:count]:
+                scratch.change(Change(0.0, pod, starts=False))
+
+    def cost_of_missing(self, pool: int, n_missing: int) -> tuple[int, Floats]:
+        """Highest level at which so many pods of a pool may be missing at no cost, and what it costs at each level.
+
+        Returns
+        -------
+        int
+            0 to `N_LEVELS`.
+        array
+            (N_LEVELS + 1, n_groups * N_TOTALS) change of the totals, 1/s. Nothing where the loss is not endured.
+        """
+        counts = tuple(n_missing * one for one in self.one_of(pool))
+        free = self.limit(counts)
+        rates = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
+        for level in range(free + 1, N_LEVELS + 1):
+            if self._steady(level) is None:
+                break
+            scratch = self._at(level)
+            self._kill(scratch, counts)
+            if not scratch.run(_WATCH_S, self._course.guards):
+                break
+            rates[level] = self._rates(scratch) - self._steady_rates(level)
+        return free, rates
+
+    def slowness(self, pool: int, factor: float) -> "Slowness":
+        """How much of a slower pool is endured if what it costs is booked, and what that is.
+
+        All pods are `factor` times slower. It is tried at parts of a level where losses depend on the demand: up to the
+        limit, what is lost grows by so little from one of them to the next that straight lines between are good to a
+        few requests an hour, and nothing crosses a threshold.
+        """
+        n_columns = len(self._course.net.groups) * N_TOTALS
+        found = Slowness(0, *(np.zeros((N_LEVELS * PARTS + 1, n_columns)) for _ in range(2)))
+        lost = np.zeros(len(self._course.net.groups))
+        for level in range(1, N_LEVELS + 1):
+            tried, last = self._slower(pool, factor, level), found.limit
+            if tried is not None and (level == 1 or (tried[0] - lost <= np.maximum(_BENDS_BY, 0.1 * lost)).all()):
+                lost = found.take(PARTS * level, *tried)
+                continue
+            for part in range(last + 1, PARTS * level + 1):
+                tried = self._slower(pool, factor, part / PARTS)
+                if tried is None or (tried[0] - lost > np.maximum(_BOOKED_SLACK, (_GROWS_BY - 1.0) * lost)).any():
+                    return found
+                lost = found.take(part, *tried)
+        return found
+
+    def _slower(self, pool: int, factor: float, level: float) -> tuple[Floats, Floats, Floats] | None:
+        """Share lost of each population, rates (1/s) and what changes once (`Slowness`); None if not endured."""
+        steady = self._steady(level)
+        if steady is None:
+            return None
+        scratch, totals, normal = self._at(level), self._course.blueprint.layout.totals, self._steady_rates(level)
+        before = scratch.state[totals:].copy()
+        scratch.set_speed(pool, factor)
+        if not self._stays_quiet(scratch, steady):
+            return None
+        then = scratch.state[totals:].copy()
+        rates = self._rates(scratch)
+        once = then - before - rates * _WATCH_S
+        before = scratch.state[totals:].copy()
+        scratch.set_speed(pool, 1.0)
+        if not scratch.run(_WATCH_S + _RATE_S + _BOOK_S, self._course.guards):
+            return None
+        # Who waits longer at the begin is served at the end: apart from each other they say nothing.
+        once += scratch.state[totals:] - before - normal * _BOOK_S
+        return self._lost(rates, normal), rates - normal, once
+
+    def kill_by_level(self, pool: int) -> Floats:
+        """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
+        found = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
+        tried, booked = self._booked(pool) if self._worst[pool] else ((), ())
+        if len(tried) == 0:
+            return found
+        for level in range(N_LEVELS + 1):
+            below = min(int(np.searchsorted(tried, level, side="right")) - 1, len(tried) - 2)
+            part = (level - tried[below]) / (tried[below + 1] - tried[below])
+            found[level] = (booked[below] + part * (booked[below + 1] - booked[below])).ravel()
+        return found
+
+    def load_of(self, pod: int) -> float:
+        """Load of a pod beside that of the one in the middle of its pool."""
+        pods = self._course.net.pods
+        if not self._worst[self._pool_of[pod]]:
+            return 1.0  # none of them runs
+        return float(pods[pod, POD_SHARE] / pods[self._middle(self._pool_of[pod]), POD_SHARE])
+
     # -- inside ---------------------------------------------------------------------------------------
 
     def _middle(self, pool: int) -> int:
@@ -104,31 +265,40 @@ class Endurance:
         return np.array([0.0, *levels]), booked
 
     def _limit(self, counts: tuple[int, ...]) -> int:
-        """Highest level at which the loss is endured, 0 if none: by bisection, as more demand is never easier."""
-        low, high = 0, N_LEVELS + 1
-        while high - low > 1:
-            middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
-            low, high = (middle, high) if self._endures(counts, middle) else (low, middle)
-        return low
+        """Highest level at which the loss is endured and nobody notices, 0 if none."""
+        return _highest(lambda level: self._endures(counts, level))
 
     def _endures(self, counts: tuple[int, ...], level: int) -> bool:
         scratch, steady = self._at(level), self._steady(level)
         if steady is None:
             return False
         before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
-        for pool, count in enumerate(counts):
-            for pod in self._worst[pool][:count]:
-                scratch.change(Change(0.0, pod, starts=False))
+        self._kill(scratch, counts)
+        if not self._stays_quiet(scratch, steady):
+            return False
+        return bool((scratch.net.group_algebra[:, FLOW_SUCCESS] >= before - _SUCCESS_SLACK).all())
+
+    def _stays_quiet(self, scratch: Scratch, steady: Floats) -> bool:
+        """Whether in the next half hour nothing crosses a threshold, and no pod comes near its memory limit."""
         if not scratch.run(_WATCH_S, self._course.guards):
             return False
         layout = self._course.blueprint.layout
         hazard = scratch.state[layout.hazard : layout.hold] - steady[layout.hazard : layout.hold]
-        success = scratch.net.group_algebra[:, FLOW_SUCCESS]
-        return bool(
-            hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S and (success >= before - _SUCCESS_SLACK).all()
-        )
+        return bool(hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S)
 
-    def _at(self, level: int) -> Scratch:
+    def _rates(self, scratch: Scratch) -> Floats:
+        """(n_groups * N_TOTALS,) how fast totals grow, 1/s, from now on at a constant demand."""
+        totals = self._course.blueprint.layout.totals
+        before = scratch.state[totals:].copy()
+        scratch.run(_WATCH_S + _RATE_S)
+        return np.asarray((scratch.state[totals:] - before) / _RATE_S)
+
+    def _steady_rates_of(self, level: float) -> Floats:
+        scratch = self._at(level)
+        scratch.run(_WATCH_S)
+        return self._rates(scratch)
+
+    def _at(self, level: float) -> Scratch:
         """A plane in the steady state of a level, at time 0."""
         scratch = self._at_constant_demand(level)
         steady = self._steady(level)
@@ -137,14 +307,14 @@ class Endurance:
             scratch.run(1e-3)  # so that the algebra is that of the state
         return scratch
 
-    def _at_constant_demand(self, level: int) -> Scratch:
-        scratch = Scratch(self._course)
+    def _at_constant_demand(self, level: float) -> Scratch:
+        scratch = Scratch(self._course, own_curves=True)
         curves = scratch.net.curves
         curves[:, :3] = 1.0
         curves[:, 3] = self._course.peak_per_s * level / N_LEVELS
         return scratch
 
-    def _steady_state(self, level: int) -> Floats | None:
+    def _steady_state(self, level: float) -> Floats | None:
         """State in the long run at a constant demand; None if there something crosses a threshold anyway."""
         scratch = self._at_constant_demand(level)
         scratch.begin(0.0, self._course.blueprint.state)
@@ -161,3 +331,12 @@ class Endurance:
             scratch.run(_BOOK_S)
             found.append(scratch.state[self._course.blueprint.layout.totals :].copy())
         return np.asarray(found[1] - found[0]).reshape(len(self._course.net.groups), N_TOTALS)
+
+
+def _highest(holds: Callable[[int], bool]) -> int:
+    """Highest level at which something holds, 0 if none: by bisection, as more demand is never easier."""
+    low, high = 0, N_LEVELS + 1
+    while high - low > 1:
+        middle = N_LEVELS if high == N_LEVELS + 1 and low == 0 else (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -3,7 +3,6 @@
 Every action takes effect at `now_s`. It knows pods, pools and shares, but not why anything happens.
 """
 
-import copy
 from collections.abc import Callable
 from functools import wraps
 from itertools import pairwise
@@ -19,7 +18,7 @@ from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.looks import Looks
 from sim.traffic.losses import lose, waiting_to_retry
-from sim.traffic.network import Network
+from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses, Parking
 from sim.traffic.plane import Plane
 from sim.traffic.under_way import keep_drawn_work
@@ -79,7 +78,7 @@ class Traffic(Looks):
     ) -> None:
         self.names: Names = blueprint.names
         self.layout = blueprint.layout
-        self.net: Network = copy.deepcopy(blueprint.network)
+        self.net: Network = copied(blueprint.network)
         self._state: Floats = blueprint.state.copy()
         self._work = np.zeros((8, blueprint.layout.size))
         self._guards = np.zeros((0, N_GUARD_COLUMNS))

@@ -52,6 +52,15 @@ class Looks:
         return self._parking
 
     @property
+    def is_parked(self) -> bool:
+        """Whether the plane follows the undisturbed course now."""
+        return self._parking is not None and self._parking.is_parked
+
+    def stays_parked(self, until_s: float) -> bool:
+        """Whether the plane follows the course until a time (s), if nobody acts on it."""
+        return self._parking is not None and self._parking.is_parked and until_s <= self._parking.until_s
+
+    @property
     def raw_state(self) -> Floats:
         """(size,) the state when it was last integrated."""
         return self._state

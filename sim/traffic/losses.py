@@ -28,16 +28,26 @@ def lose(plane: Plane, pod: int, share: float) -> None:
     pool = int(net.pods[pod, POD_POOL])
     # Booked ones inside are never more than there are inside: of an idle pod the average of both is coarse.
     lost = share * min(state[layout.credit + pod], state[pod]) * state[layout.quality + pool]
-    # Each population loses by what it sends here and what of that ends well.
-    n_groups, n_regions = net.health.shape
-    shares = state[layout.share : layout.totals].reshape(n_groups, n_regions)
-    sent = shares * (net.routes[:, :, ROUTE_ENTRY] == pool) * net.group_algebra[:, [FLOW_ATTEMPTS]]
-    # A pod dies full: nothing that arrives now would end well, but what came before and is still inside would have.
-    good_per_s = (sent * np.maximum(net.health, 1e-9)).sum(axis=1)
-    if lost > 0.0 and good_per_s.sum() > 0.0:
-        for g in np.flatnonzero(good_per_s):
-            _take_back(plane, int(g), lost * good_per_s[g] / good_per_s.sum())
+    good_per_s = _good_per_s(plane, pool) if lost > 0.0 else []
+    for g, rate in enumerate(good_per_s):
+        if rate > 0.0:
+            _take_back(plane, g, lost * rate / sum(good_per_s))
     state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
+
+
+def _good_per_s(plane: Plane, pool: int) -> list[float]:
+    """What each population sends to a pool and what of that ends well, 1/s: a loss is shared by that.
+
+    A pod dies full: nothing that arrives now would end well, but what came before and is still inside would have.
+    """
+    net, n_groups, n_regions = plane.net, *plane.net.health.shape
+    found = [0.0] * n_groups
+    for r in range(n_regions):
+        for g in range(n_groups):
+            if net.routes[g, r, ROUTE_ENTRY] == pool:
+                sent = plane.state[plane.layout.share + g * n_regions + r] * net.group_algebra[g, FLOW_ATTEMPTS]
+                found[g] += float(sent * max(net.health[g, r], 1e-9))
+    return found
 
 
 def waiting_to_retry(plane: Plane, group: int) -> Floats:

@@ -3,7 +3,6 @@
 A named tuple of flat arrays is what Numba compiles and caches well; a class or a dictionary would not.
 """
 
-import copy
 from typing import NamedTuple
 
 from numba import types
@@ -34,6 +33,9 @@ class Network(NamedTuple):
 NETWORK = types.NamedTuple([F2, F2, F2, F2, F3, F3, F2, I1, F2, F2, F2, F2, I1], Network)  # type: ignore[no-untyped-call]
 
 
-def copied(net: Network) -> Network:
-    """The same with arrays of its own."""
-    return copy.deepcopy(net)
+def copied(net: Network, *, own_curves: bool = False) -> Network:
+    """The same with arrays of its own, but for queue tables and demand curves: nobody changes those of a plane."""
+    own = {name: array.copy() for name, array in net._asdict().items() if name not in ("tables", "curves")}
+    if own_curves:
+        own["curves"] = net.curves.copy()
+    return net._replace(**own)

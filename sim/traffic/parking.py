@@ -6,15 +6,17 @@ Pods that come and go are no reason to wake up as long as the others carry the l
 The exactness of each step is argued in docs/design.md, "Quiet time".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.traffic.course import Change, Course, Scratch, places, same_parameters
+from sim.traffic.course import Change, Course, Scratch, places
+from sim.traffic.known import Known
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.sameness import same_parameters
 
 if TYPE_CHECKING:
     from sim.traffic.engine import Traffic
@@ -32,6 +34,28 @@ _LEAST_S: Final = 300.0
 """Parking for less is not worth the look."""
 _FORGOTTEN_TIMES: Final = 20.0
 """Mean holding times after which nobody who began before a change of speed is left."""
+
+
+_BETWEEN: Final = 0.01
+"""What is further outside of its values at two knots is not between them."""
+
+
+def _tolerances(course: Course) -> tuple[Floats, Floats]:
+    """(layout.totals,) how far a state may be from that of the course: absolute, and as a share of what it should be.
+
+    Infinite for what is not compared like that.
+    """
+    layout = course.blueprint.layout
+    absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
+    for begin, end, most, share in (
+        (layout.in_flight, layout.variance, 0.05, 0.02),
+        (layout.variance, layout.credit, 0.1, 0.1),
+        (layout.hold, layout.orbit, 1e-4, 0.02),
+        (layout.orbit, layout.share, 0.05, 0.05),
+        (layout.share, layout.totals, 1e-4, 0.0),
+    ):
+        absolute[begin:end], relative[begin:end] = most, share
+    return absolute, relative
 
 
 class Parking:
@@ -69,6 +93,9 @@ class Parking:
         """Pods missing for long."""
         self._changes: list[Change] = []
         """Pods that stopped and started lately, while parked."""
+        self._renewed: set[int] = set()
+        """Pods that were restarted while they were passed over."""
+        self._levels: Callable[[int], float] = lambda _: np.inf
         self._passed: list[tuple[float, int]] = []
         """Crashes since it was parked whose loss has to be booked: when, and of which pod."""
         self._other_memory = False
@@ -84,6 +111,7 @@ class Parking:
         """Compare with this course from now on."""
         self._course, self._endurance = course, course.endurance
         self._scratch = Scratch(course)
+        self._absolute, self._relative = _tolerances(course)
 
     # -- while awake ----------------------------------------------------------------------------------
 
@@ -103,6 +131,11 @@ class Parking:
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
             self.look_s = min(self.look_s, now_s + _LAST_LOOK_S)
+            return
+        at = self._course.blueprint.layout.totals
+        if not missing and not self._course.may_be_near(
+            now_s, self._traffic.state[:at], self._absolute + _BETWEEN, self._relative + _BETWEEN
+        ):
             return
         self._scratch.along(now_s, sorted(missing), [], _WARM_S)
         if self._is_near(self._scratch.state):
@@ -166,21 +199,14 @@ class Parking:
             return False
         if (ready & (pods[:, POD_ROOM_LOSS] != nominal[:, POD_ROOM_LOSS])).any():
             return False
-        return same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards)
+        return bool(same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards))
 
     def _is_near(self, expected: Floats) -> bool:
         """Whether the state is that of the course, within the tolerance of the integration."""
         layout, state = self._course.blueprint.layout, self._traffic.state
-        difference = np.abs(state - expected)
-        for begin, end, absolute, relative in (
-            (layout.in_flight, layout.variance, 0.05, 0.02),
-            (layout.variance, layout.credit, 0.1, 0.1),
-            (layout.hold, layout.orbit, 1e-4, 0.02),
-            (layout.orbit, layout.share, 0.05, 0.05),
-            (layout.share, layout.totals, 1e-4, 0.0),
-        ):
-            if (difference[begin:end] > absolute + relative * np.abs(expected[begin:end])).any():
-                return False
+        difference, should = np.abs(state - expected)[: layout.totals], np.abs(expected[: layout.totals])
+        if (difference > self._absolute + self._relative * should).any():
+            return False
         # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
         booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
         return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
@@ -205,30 +231,69 @@ class Parking:
             return self._set_memory(args[0], kwargs["limit_mib"], kwargs["used_mib"], kwargs["growth_mib_per_s"])
         return False
 
-    def passes_over(self, pod: int, at_s: float, ready_s: float) -> bool:
-        """Whether a pod may be away between two times in the future and nobody notices; no other pod is."""
+    def is_plain(self, at_s: float) -> bool:
+        """Whether by a time (s) nothing is missing, and every pod has the memory that it had at its start."""
         self._settle(at_s)
-        if self._settled or self._changes:
-            return False
-        counts = self._endurance.one_of(self._pool_of[pod])
-        return self._endurance.until_s(counts, at_s) > ready_s and (
-            not self._other_memory or self._short_of_memory_s({pod}) > ready_s
-        )
+        return not (self._settled or self._changes or self._other_memory)
 
-    def restarted(self, pod: int, at_s: float, ready_s: float, oom_level: float) -> None:
-        """A pod crashed and is ready again, empty, and nobody noticed."""
-        course = self._course
-        self._traffic.net.pods[pod, [POD_OOM_LEVEL, POD_ROOM_AT_S]] = oom_level, ready_s
-        self._passed.append((at_s, pod))
-        self._hazard[pod] = 0.0
-        if course.has_hazard:
-            self._hazard_from[pod] = course.hazard(ready_s)[pod]
+    @property
+    def course(self) -> Course:
+        """What is followed."""
+        return self._course
+
+    @property
+    def known(self) -> Known:
+        """What is known so far of losses that are endured on this course."""
+        return self._course.known
+
+    def killed_from_s(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> float:
+        """Before when no pod is killed by the hazard of the course, were these (row -> s) ready again at these times.
+
+        `levels` says the OOM level of each of them.
+        """
+        if not self._course.has_hazard:
+            return np.inf
+        levels_before = self._traffic.net.pods[:, POD_OOM_LEVEL].copy()
+        before = self._hazard.copy(), self._hazard_from.copy()
+        self._restart(restarted_s, levels)
+        found_s = self._killed_from_s()
+        self._traffic.net.pods[:, POD_OOM_LEVEL] = levels_before
+        self._hazard, self._hazard_from = before
+        return found_s
+
+    def _restart(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
+        for pod, ready_s in restarted_s.items():
+            self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
+            self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(ready_s)[pod]
+
+    def book(self, booked: Floats) -> None:
+        """Add (n_groups * N_TOTALS,) what was passed over has changed of the totals."""
+        self._offset += booked.reshape(self._offset.shape)
+
+    def restarted(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
+        """Pods were away and are back, and nobody noticed.
+
+        Parameters
+        ----------
+        restarted_s : mapping
+            Row of each of them -> when it was ready again the last time, s.
+        levels : callable
+            OOM level of each of them; if nobody is ever killed on the course, asked for when the plane wakes up.
+        """
+        if self._course.has_hazard:
+            self._restart(restarted_s, levels)
             self.until_s = min(self.until_s, self._killed_from_s())
+        else:
+            self._renewed.update(restarted_s)
+            self._levels = levels
 
     def leave(self) -> None:
         """Wake up: the state is that of the course now, and the totals are those counted while parked."""
         traffic, layout = self._traffic, self._course.blueprint.layout
         now_s, before = traffic.now_s, self._scratch.n_steps
+        for pod in self._renewed:
+            traffic.net.pods[pod, POD_OOM_LEVEL] = self._levels(pod)
+        self._renewed.clear()
         traffic.resume(self._along(), n_steps=self._scratch.n_steps - before)
         state = traffic.raw_state
         state[layout.totals :] += self._offset.ravel()
@@ -242,17 +307,25 @@ class Parking:
 
     def totals(self) -> Floats:
         """(n_groups, N_TOTALS) integrals since the start; the plane stays parked."""
+        self._book()
+        knot = self._course.knot_just_at(self._traffic.now_s)
+        if knot is not None and not (self._settled or self._changes):
+            return np.asarray(self._course.totals[knot].reshape(self._offset.shape) + self._offset)
         state = self._along().state[self._course.blueprint.layout.totals :]
         return np.asarray(state.reshape(self._offset.shape) + self._offset)
 
-    def _along(self) -> Scratch:
-        """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
-        now_s = self._traffic.now_s
-        self._settle(now_s)
+    def _book(self) -> None:
+        """Book all that was lost meanwhile."""
+        self._settle(self._traffic.now_s)
         if self._passed:
             at_s, killed = zip(*self._passed, strict=True)
             self._offset += self._endurance.kill_totals(killed, at_s)
             self._passed.clear()
+
+    def _along(self) -> Scratch:
+        """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
+        now_s = self._traffic.now_s
+        self._book()
         self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
         return self._scratch
 
@@ -273,7 +346,7 @@ class Parking:
         return tuple(counts)
 
     def _until_s(self, now_s: float, missing: set[int]) -> float:
-        endured_s = self._endurance.until_s(self._counts(missing), now_s) if missing else np.inf
+        endured_s = self._endurance.until_s(self.known.rounded(self._counts(missing)), now_s) if missing else np.inf
         enough_s = self._short_of_memory_s(missing) if self._other_memory else np.inf
         return float(min(self._course.quiet_until_s(now_s), endured_s, enough_s, self.awake_from_s))
 
@@ -341,6 +414,7 @@ class Parking:
         self._settle(now_s)
         self._changes.append(Change(now_s, pod, starts=True))
         pods[pod, [POD_READY, POD_LISTED]], pods[pod, POD_OOM_LEVEL] = 1.0, oom_level
+        self._renewed.discard(pod)
         # What it uses is set next: until then it counts as it was before.
         self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(now_s)[pod]
         self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())

@@ -4,6 +4,7 @@ The parts (fleet, faults, failover, operations) are written against this and not
 insides; `trial` wires them.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator
 from heapq import heappush
 from typing import Any
@@ -47,6 +48,8 @@ class Context:
         self.traffic = traffic
         self.env: Environment = simpy.Environment()
         self.records: list[Record] = []
+        self.looks: deque[tuple[float, Callable[[], None]]] = deque()
+        """In order: moments at which the data plane is read and nothing happens, before what is due then."""
         self._on_guard: dict[int, Callable[[bool], None]] = {}
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from sim.scenario.schema import Scenario
 
 T = TypeVar("T")
-_NOT_OF_THE_DESIGN: Final = ("name", "faults", "seed", "trials", "precision", "max_trials")
+_NOT_OF_A_TRIAL: Final = ("name", "seed", "trials", "precision", "max_trials")
 _MOST_DESIGNS: Final = 64
 
 
@@ -20,20 +20,24 @@ class PerDesign(Generic[T]):
     Parameters
     ----------
     make : callable
-        Makes it of any scenario of that design; must not look at faults, seed or trials.
+        Makes it of any scenario of that design; must not look at seed or trials.
+    with_faults : bool
+        Designs with other faults are others; else it must not look at faults either.
 
     Notes
     -----
     Blocks are compared by identity: scenarios are frozen, and copies with other faults share all other blocks.
     """
 
-    def __init__(self, make: Callable[[Scenario], T]) -> None:
+    def __init__(self, make: Callable[[Scenario], T], *, with_faults: bool = False) -> None:
         self._make = make
+        left_out = _NOT_OF_A_TRIAL if with_faults else (*_NOT_OF_A_TRIAL, "faults")
+        self._fields = [field for field in Scenario.model_fields if field not in left_out]
         self._made: OrderedDict[tuple[object, ...], tuple[list[Any], T]] = OrderedDict()
 
     def of(self, scenario: Scenario) -> T:
         """What was made of the design of this scenario; made now if it is new."""
-        blocks = [getattr(scenario, field) for field in Scenario.model_fields if field not in _NOT_OF_THE_DESIGN]
+        blocks = [getattr(scenario, field) for field in self._fields]
         key = tuple(block if isinstance(block, str | float | int) else id(block) for block in blocks)
         if key not in self._made:
             # The blocks are kept: the identity of what is gone could be given to something else.

@@ -10,14 +10,14 @@ from functools import partial
 
 from simpy.events import Event
 
-from sim.laws import Law, law_of
-from sim.scenario.schema import Fault, LawSpec, moment_s
+from sim.scenario.schema import Fault, moment_s
 from sim.scenario.targets import TargetKind
 from sim.world.context import Context, Steps
 from sim.world.effects import Effects
-from sim.world.elements import Element, elements_of, siblings_of
+from sim.world.elements import Element, siblings_of
 from sim.world.log import Kind
-from sim.world.tape import Clock, Tape
+from sim.world.plan import Clock, plan_of
+from sim.world.tape import Tape
 from sim.world.topology import Node
 
 
@@ -49,22 +49,16 @@ class Faults:
     def __init__(self, context: Context, effects: Effects) -> None:
         self._context = context
         self._effects = effects
-        self._laws: dict[str, tuple[Law | None, Law | None]] = {}
+        plan = plan_of(context.scenario)
+        self._laws = plan.laws
         self.active: dict[str, Occurrence] = {}
         self.tape = Tape(context, effects.fleet, self.active, self._struck)
-        for name, fault in context.scenario.faults.items():
-            self._laws[name] = (_law(fault.every), _law(fault.repair.law))
-            named = elements_of(fault.target, context.scenario, effects.fleet.topology)
-            elements = [element for element in named if not fault.only or element.name in fault.only]
-            for element in elements:
-                if fault.at:
-                    self._schedule(name, fault, element, together=len(elements) > 1)
-                elif fault.per_deployment is not None:
-                    context.process(self._deployments(name, fault, element))
-                else:
-                    law = self._laws[name][0]
-                    assert law is not None
-                    self.tape.add(name, fault, element, law)
+        for name, element, together in plan.others:
+            fault = context.scenario.faults[name]
+            if fault.at:
+                self._schedule(name, fault, element, together=together)
+            else:
+                context.process(self._deployments(name, fault, element))
 
     def active_names(self, regions: Iterable[str] | None = None) -> list[str]:
         """Names of the faults that are active (in any of `regions`), in the order in which they began."""
@@ -212,7 +206,3 @@ class Faults:
             hits=occurrence.hits,
             together=together,
         )
-
-
-def _law(spec: LawSpec | None) -> Law | None:
-    return None if spec is None else law_of(spec)

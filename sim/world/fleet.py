@@ -42,6 +42,8 @@ class Fleet:
         self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
         self._startups: list[Law] = [law_of(service.startup) for service in self.services]
         self.pods: list[Pod] = []
+        self.n_changes = 0
+        """Counts changes of pods: who has looked knows whether it is still so."""
         self.followers: list[Callable[[Pod], None]] = []
         """Told of each pod that has become ready, stopped, or been added or taken away."""
         for i, (region, service) in enumerate(names.pools):
@@ -136,21 +138,11 @@ class Fleet:
         """The process dies by itself and is restarted in place."""
         self._crash(pod, Kind.POD_LOST, what)
 
-    def restarted_unnoticed(self, pod: Pod, ready_s: float) -> float:
-        """A running pod crashed, restarted and is ready since `ready_s`; returns its new OOM level."""
-        pod.generation += 1
-        pod.n_starts += 1
-        pod.n_crashes = 1
-        pod.started_s = pod.leak_at_s = ready_s
-        pod.leaked_mib = 0.0
-        level = self._oom_level(pod)
-        pod.incarnation += 1
-        return level
-
-    def _oom_level(self, pod: Pod) -> float:
+    def oom_level(self, pod: Pod, incarnation: int) -> float:
+        """Integrated hazard at which an incarnation (from 1) of a pod is killed; infinite without a memory limit."""
         if self.services[pod.pool].memory is None:
             return math.inf
-        return self._context.draws.exponential(pod.name, "oom", pod.incarnation)
+        return self._context.draws.exponential(pod.name, "oom", incarnation - 1)
 
     def restart(self, pod: Pod, what: str) -> None:
         """Somebody replaces the pod: no back-off, and earlier crashes are forgotten."""
@@ -188,6 +180,7 @@ class Fleet:
 
     def node_lost(self, node: Node, what: str) -> None:
         """All pods of a node stop; after the eviction time they look for another one."""
+        self.n_changes += 1
         lost = self.on_node(node)
         for pod in lost:
             self._stop(pod, Kind.POD_LOST, what, died=True)
@@ -206,6 +199,7 @@ class Fleet:
 
     def node_back(self, node: Node) -> None:
         """Pods still bound to the node start; pods without a node may find room now."""
+        self.n_changes += 1
         node.n_returns += 1
         for pod in self.on_node(node):
             self.try_start(pod)
@@ -229,6 +223,7 @@ class Fleet:
                     return False
                 pod.node = other
             pod.node.used_mib += limit_mib
+        self.n_changes += 1
         pod.limit_mib = limit_mib
         self._context.traffic.disturbed()
         self.restart(pod, "rolled for a new memory limit")
@@ -278,6 +273,7 @@ class Fleet:
     def _stop(self, pod: Pod, kind: Kind, what: str, *, died: bool = False) -> None:
         """The pod serves no more; one that `died` is still sent requests until the routers have heard of it."""
         was_ready = pod.state is PodState.READY
+        self.n_changes += 1
         pod.generation += 1
         if pod.state is not PodState.ABSENT:
             pod.state = PodState.WAITING
@@ -339,11 +335,12 @@ class Fleet:
         self._context.after(max(delay_s + startup_s, SHORTEST_S), ready)
 
     def _ready(self, pod: Pod) -> None:
+        self.n_changes += 1
         pod.state = PodState.READY
         pod.started_s = pod.leak_at_s = self._context.now_s
         pod.leaked_mib = pod.leak_rate = 0.0
-        level = self._oom_level(pod)
         pod.incarnation += 1
+        level = self.oom_level(pod, pod.incarnation)
         self._context.traffic.start_pod(pod.row, oom_level=level)
         self.refresh_memory(pod)
         if self._context.now_s > 0.0:
@@ -364,6 +361,7 @@ class Fleet:
         node = self._find_room(pod, pod.limit_mib)
         if node is None:
             return False
+        self.n_changes += 1
         pod.node = node
         node.used_mib += pod.limit_mib
         return True
@@ -373,6 +371,7 @@ class Fleet:
         return self.topology.find_room(pod.region, limit_mib, siblings)
 
     def _unbind(self, pod: Pod) -> None:
+        self.n_changes += 1
         if pod.node is not None:
             pod.node.used_mib -= pod.limit_mib
             pod.node = None

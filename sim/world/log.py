@@ -4,6 +4,7 @@ Everything a measure, a report or a replay says comes from here. The log knows n
 kernel, so that `measures` can be pure functions of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class Kind(StrEnum):
@@ -73,15 +75,49 @@ class Record:
     from, the fault and its stated moment, or the occurrence itself where its target is `all ...`. Empty else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PassedOver:
-    """A pod crashed and restarted and nobody noticed: neither plane was asked, and no record written."""
+    """Disturbances that nobody noticed: neither plane was asked, and no record written."""
 
-    fault: str
-    """Key of the fault in the scenario."""
-    start_s: float
-    end_s: float
-    """When the pod was ready again."""
+    names: tuple[str, ...]
+    """Keys of the faults in the scenario."""
+    start_s: Floats
+    """(n,) when the first fault of each struck."""
+    end_s: Floats
+    """(n,) when all was well again."""
+    direct: Ints
+    """(n,) pools that were hit."""
+    n_faults: Ints
+    """(n,)"""
+    fault: Ints
+    """(sum of n_faults,) numbers of all faults in `names`, in the order in which they struck."""
+
+    @classmethod
+    def nothing(cls) -> "PassedOver":
+        """None of them."""
+        none, no_numbers = np.zeros(0), np.zeros(0, dtype=np.int64)
+        return cls((), none, none, no_numbers, no_numbers, no_numbers)
+
+    @classmethod
+    def joined(cls, parts: Sequence["PassedOver"]) -> "PassedOver":
+        """Parts of one trial, one after another."""
+        some = [part for part in parts if len(part.start_s)]
+        if len(some) <= 1:
+            return some[0] if some else cls.nothing()
+        columns = ("start_s", "end_s", "direct", "n_faults", "fault")
+        return cls(some[0].names, *(np.concatenate([getattr(part, c) for part in some]) for c in columns))
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    def faults_of_each(self) -> list[str]:
+        """Different names of the faults of each disturbance, joined by `+`."""
+        firsts = np.cumsum(self.n_faults) - self.n_faults
+        found = [self.names[k] for k in self.fault[firsts].tolist()]
+        for row in np.flatnonzero(self.n_faults > 1).tolist():
+            within = self.fault[firsts[row] : firsts[row] + self.n_faults[row]].tolist()
+            found[row] = "+".join(dict.fromkeys(self.names[k] for k in within))
+        return found
 
 
 TOTALS: Final = ("offered", "good", "attempts", "first_good", "usable", "by_provider", "failed")
@@ -127,8 +163,8 @@ class TrialRecord:
     pools: tuple[str, ...]
     """`region/service`, in the order of the trace's columns."""
     records: list[Record] = field(default_factory=list)
-    passed_over: list[PassedOver] = field(default_factory=list)
-    """Crashes without records, in order; a trial that is run to be read has records of all."""
+    passed_over: PassedOver = field(default_factory=PassedOver.nothing)
+    """Disturbances without records, in order; a trial that is run to be read has records of all."""
     totals: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """(n_populations, len(TOTALS)) at the horizon."""
     month_start_s: Floats = field(default_factory=lambda: np.zeros(0))

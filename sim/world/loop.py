@@ -2,6 +2,7 @@
 the first threshold on the way there. Nothing is rolled back, interrupted or polled.
 """
 
+import math
 from collections.abc import Callable
 
 from sim.errors import RunError
@@ -43,18 +44,31 @@ def run_until(
     traffic, env = context.traffic, context.env
     crossings, since_s = 0, -1.0
     while True:
-        next_s = min(env.peek(), end_s)
+        look_s = context.looks[0][0] if context.looks else math.inf
+        next_s = min(env.peek(), look_s, end_s)
         if tape is not None and tape.next_s < next_s:
-            parking = traffic.parking
-            if parking is not None and parking.is_parked and tape.pass_over(parking, next_s):
+            was_parked = traffic.is_parked
+            if was_parked and traffic.parking is not None and tape.pass_over(traffic.parking, next_s):
                 continue
             next_s = tape.next_s
-            context.at(next_s, tape.strike_next)
-        code, index = traffic.advance(next_s)
+            tape.settle()
+            code, index = traffic.advance(next_s)
+            if code == REACHED:
+                if not traffic.is_parked or was_parked:  # else it may be passed over after all
+                    context.at(next_s, tape.strike_next)
+                    env.step()
+                continue
+        else:
+            if tape is not None and (next_s < look_s or next_s >= end_s or not traffic.stays_parked(next_s)):
+                tape.settle()
+            code, index = traffic.advance(next_s)
         if code == REACHED:
             if next_s >= end_s:
                 return
-            env.step()
+            if look_s <= next_s:
+                context.looks.popleft()[1]()
+            else:
+                env.step()
             continue
         crossings += 1
         if traffic.now_s > since_s + _NO_TIME_S:

@@ -44,7 +44,7 @@ class Observers:
         self.month_start_s = month_starts(context.scenario.start, context.scenario.horizon)
         self._at_month_ends: list[Floats] = []
         for start_s in self.month_start_s[1:]:
-            context.after(float(start_s), self._month_ends)
+            context.looks.append((float(start_s), self._month_ends))
 
     def month_totals(self) -> Floats:
         """(n_months, n_populations, N_TOTALS) integrals within each month; call it at the horizon, once."""

@@ -55,6 +55,17 @@ class Topology:
             for _ in range(scenario.regions[region].nodes.count):
                 self.add_node(region)
 
+    def all_nodes(self) -> list[Node]:
+        """Nodes of all regions, region by region; first those that were there at the start, which keep their places."""
+        counts = {region: self._scenario.regions[region].nodes.count for region in self.nodes}
+        first = [node for region, present in self.nodes.items() for node in present[: counts[region]]]
+        return first + [node for region, present in self.nodes.items() for node in present[counts[region] :]]
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of all regions."""
+        return sum(map(len, self.nodes.values()))
+
     def add_node(self, region: str) -> Node:
         """One more node, in the zone that has the fewest."""
         spec = self._scenario.regions[region]

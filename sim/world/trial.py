@@ -26,6 +26,7 @@ from sim.world.operations import OnCall
 from sim.world.probes import Probes
 from sim.world.providers import provider_outages
 from sim.world.standby import Standby
+from sim.world.start import begin_all
 from sim.world.topology import Topology
 from sim.world.warmup import cold_caches
 
@@ -91,13 +92,12 @@ class Trial:
         self.fleet = Fleet(self.context, Topology(scenario))
         meter = Meter(self.context)
         standby = Standby(self.context, self.fleet, meter)
-        for pod in self.fleet.pods:
-            if pod.placed and not standby.sleeps(pod.region):
-                self.fleet.begin(pod, warm=True)
+        begin_all(self.context, self.fleet, standby)
         standby.count()
         conditions = Conditions(self.context)
         self.faults = Faults(self.context, Effects(self.context, self.fleet, conditions))
-        self.faults.tape.writes_all = keep
+        if keep:
+            self.faults.tape.write_all()
         cold_caches(self.context, self.fleet, conditions)
         Probes(self.context, self.fleet)
         Autoscalers(self.context, self.fleet, standby)

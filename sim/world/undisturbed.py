@@ -11,11 +11,12 @@ import numpy as np
 
 from sim.scenario.schema import Scenario
 from sim.traffic import kernel
-from sim.traffic.course import NEVER_KILLED, Course, same_parameters
+from sim.traffic.course import NEVER_KILLED, Course
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS, Floats
 from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses
+from sim.traffic.sameness import same_parameters
 from sim.world.design import PerDesign
 from sim.world.log import Kind
 

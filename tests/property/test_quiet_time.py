@@ -5,15 +5,12 @@ same moments within seconds; requests lost within a hundredth and a handful. Wha
 """
 
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from small_study import SCENARIO
+from quiet_designs import BASE, lost, renewed, scenarios, simulated
 
 from sim.measures import measure_trial
-from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
 from sim.study.tables import Tables
 from sim.traffic.endurance import N_LEVELS, Endurance
@@ -23,18 +20,6 @@ from sim.world.trial import Trial
 from sim.world.undisturbed import why_simulated
 
 N_TRIALS = 3
-BASE = (
-    SCENARIO.replace("horizon: 1y", "horizon: 60d")
-    .replace("every: {exponential: {mean: 1y}}", "every: {exponential: {mean: 60d}}")
-    .replace("every: {exponential: {mean: 30d}}", "every: {exponential: {mean: 8d}}")
-    .replace("requests: 36/h", "calendar: office-hours, requests: 400/h")
-    .replace("queue: 30", "queue: 30\n    startup: 20s")
-    .replace("  region-loss:", "  node-loss: {target: any node, every: {exponential: {mean: 40d}}, effect: down, "
-             "repair: {lognormal: {median: 20m, p95: 4h}}}\n"
-             "  slow: {target: store in any region, every: {exponential: {mean: 30d}}, effect: {slow: 6}, "
-             "repair: {lognormal: {median: 20m, p95: 2h}}}\n  region-loss:")
-    .replace("architectures:", "model: {noise: never}\narchitectures:")
-)  # fmt: skip
 PEOPLE = """\
 operations:
   detection: {monitor: {signal: success, below: 95%, for: 2m}}
@@ -62,6 +47,10 @@ DESIGNS = {
     ),
 }
 
+ROOM = {"people": 0.03}
+"""What a collapse of half an hour costs moves by 5 % with the tolerance of the integration, and by so much with the
+moment at which it begins to step."""
+
 CHANCY = {
     "single requests in windows": BASE.replace("noise: never", "noise: auto"),
     "leak": BASE.replace("limit: 1Gi}\n    calls", "limit: 1Gi, leak: 30Mi/h}\n    calls"),
@@ -69,25 +58,9 @@ CHANCY = {
 """Which pod dies first is decided by the last digits: only how much is lost can be compared."""
 
 
-def scenarios(text: str) -> dict[str, Scenario]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "scenario.yaml"
-        path.write_text(text)
-        return load_experiment(path).scenarios
-
-
 @lru_cache
 def architectures(design: str) -> dict[str, Scenario]:
     return scenarios((DESIGNS | CHANCY)[design])
-
-
-def renewed(scenario: Scenario) -> Scenario:
-    """The same design, of which no course is known yet."""
-    return scenario.model_copy(update={"model": scenario.model.model_copy()})
-
-
-def simulated(scenario: Scenario) -> Scenario:
-    return scenario.model_copy(update={"model": scenario.model.model_copy(update={"quiet": "simulate"})})
 
 
 def moments(record: TrialRecord) -> list[tuple[str, str, str]]:
@@ -106,11 +79,6 @@ def both(scenario: Scenario, trial: int) -> tuple[TrialRecord, TrialRecord, Tabl
     return skipped, full, measure_trial(skipped, scenario), measure_trial(full, scenario)
 
 
-def lost(record: TrialRecord) -> float:
-    totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
-    return float(totals["offered"] - totals["good"])
-
-
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_same_trials_either_way(design: str):
     shares = []
@@ -119,7 +87,7 @@ def test_the_same_trials_either_way(design: str):
             skipped, full, table, whole = both(scenario, trial)
             assert moments(skipped) == moments(full), (name, trial)
             assert np.abs(times(skipped) - times(full)).max(initial=0.0) < 30.0, (name, trial)
-            assert lost(skipped) == pytest.approx(lost(full), rel=0.01, abs=5.0), (name, trial)
+            assert lost(skipped) == pytest.approx(lost(full), rel=ROOM.get(design, 0.01), abs=5.0), (name, trial)
             for column in ("outages", "faults", "cascades", "oom_kills", "failovers"):
                 assert table["trials"][column] == whole["trials"][column], (name, trial, column)
             assert table["trials"]["offered"] == pytest.approx(whole["trials"]["offered"], rel=1e-9)
@@ -189,7 +157,7 @@ def test_kills_that_are_not_booked_show(monkeypatch: pytest.MonkeyPatch):
     scenario = scenario.model_copy(update={"faults": {"pod-crash": scenario.faults["pod-crash"]}})
     right, full, _, _ = both(scenario, 0)
     assert lost(right) == pytest.approx(lost(full), rel=0.02)
-    monkeypatch.setattr(Endurance, "kill_totals", lambda self, pods, at_s: np.zeros((1, len(TOTALS))))
+    monkeypatch.setattr(Endurance, "kill_by_level", lambda self, pool: np.zeros((N_LEVELS + 1, len(TOTALS))))
     wrong = run_trial(renewed(scenario), "a", 0)
     assert lost(wrong) < 0.5 * lost(full)
 
