@@ -71,6 +71,8 @@ def tables_of(architecture: str, trials: range) -> dict[str, dict[str, np.ndarra
 class QuickTrial:
     """One trial, or many at once."""
 
+    modules = ("sim.measures.tables", "sim.study.work")
+
     def __call__(self, scenario: Any, architecture: str, trial: int, *, keep: bool = False) -> Any:
         """A kept trial has an empty record."""
         curves = {name: np.zeros((2, 1)) for name in Trace.__dataclass_fields__ if name != "at_s"}

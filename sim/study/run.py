@@ -6,7 +6,7 @@ with its trace, summarise. Knows neither how a trial works nor how a file is wri
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from sim.study.stored_tables import StoredTables, stored_blocks
 from sim.study.summary import Summary, summarise
 from sim.study.tables import Table, Tables, n_bytes
 from sim.study.warning_lines import warning_lines
-from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
+from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
 from sim.study.workers import Workers, make_workers
 from sim.world.log import TrialRecord
 
@@ -79,7 +79,8 @@ def run_experiment(
     job = Job(json.dumps(meta["document"]), trial_function)
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
-        with run.recorded(), Dispatcher(job, workers or workers_of(options)) as dispatcher:
+        workers = workers or workers_of(options, modules_of(job, experiment.scenarios.values()))
+        with run.recorded(), Dispatcher(job, workers) as dispatcher:
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables) if options.keep else {}
             meta["table_hash"] = found.hash
@@ -94,9 +95,9 @@ def headline(summary: Summary) -> dict[str, dict[str, float]]:
     return {name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in found.items()}
 
 
-def workers_of(options: RunOptions) -> Workers:
-    """Where the options say that tasks run."""
-    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler)
+def workers_of(options: RunOptions, modules: Sequence[str]) -> Workers:
+    """Where the options say that tasks run; `modules` are imported there first."""
+    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler, modules=modules)
 
 
 def load_result(folder: Path) -> RunResult:

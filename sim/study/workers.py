@@ -7,20 +7,17 @@ tasks to stop. Knows nothing of trials, tables or files.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sim.study.interrupts import interrupts_deferred
-from sim.study.work import stop_when
+from sim.study.work import ENGINE_MODULES, stop_when
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PRELOADED_MODULES = ("sim.world", "sim.measures", "sim.study.work")
-"""Imported once by the fork server, so that a new worker starts in milliseconds."""
 
 
 class Workers(Protocol):
@@ -84,15 +81,20 @@ class ProcessWorkers:
 
     Workers are not replaced after a number of tasks: an executor with `max_tasks_per_child` can hang when a
     worker retires while others are idle.
+
+    Parameters
+    ----------
+    count : processes.
+    modules : imported once, by the server, so that a new worker starts in milliseconds; a server that runs already, for an earlier pool of this process, stays as it is.
     """
 
     lost_errors: tuple[type[Exception], ...] = ()
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, modules: Sequence[str] = ENGINE_MODULES) -> None:
         self.count = count
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         if hasattr(self._context, "set_forkserver_preload"):
-            self._context.set_forkserver_preload(list(PRELOADED_MODULES))
+            self._context.set_forkserver_preload(list(modules))
         self._stop: Event = self._context.Event()
 
     def start(self) -> Executor:
@@ -142,13 +144,19 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
 
-def make_workers(count: int, *, executor: str = "processes", scheduler: str | None = None) -> Workers:
-    """One worker is this process; more are a pool; or those of a Dask cluster."""
+def make_workers(
+    count: int,
+    *,
+    executor: str = "processes",
+    scheduler: str | None = None,
+    modules: Sequence[str] = ENGINE_MODULES,
+) -> Workers:
+    """One worker is this process; more are a pool that imports `modules` once; or those of a Dask cluster."""
     if scheduler is not None or executor == "dask":
         from sim.study.cluster import DaskWorkers
 
         return DaskWorkers(scheduler, count)
-    return InProcess() if count == 1 else ProcessWorkers(count)
+    return InProcess() if count == 1 else ProcessWorkers(count, modules)
 
 
 def _start_fork_server() -> None:
