@@ -85,7 +85,8 @@ class ProcessWorkers:
     Parameters
     ----------
     count : processes.
-    modules : imported once, by the server, so that a new worker starts in milliseconds; a server that runs already, for an earlier pool of this process, stays as it is.
+    modules : imported once, by the server, so that a new worker starts in milliseconds; a server that runs already,
+        for an earlier pool of this process, stays as it is.
     """
 
     lost_errors: tuple[type[Exception], ...] = ()
