@@ -126,7 +126,7 @@ def _rows(tables: Mapping[str, Rows], architecture: str, scenario: Scenario) -> 
     """The trials of an architecture, with the cascades that its faults began."""
     rows = rows_of(tables["trials"], architecture)
     kinds = rows_of(tables["fault_kinds"], architecture)
-    by_fault = np.isin(kinds["fault"].astype(str), list(scenario.faults))
+    by_fault = np.array([fault in scenario.faults for fault in kinds["fault"]], dtype=bool)
     place = np.searchsorted(rows["trial"], kinds["trial"][by_fault])
     cascades = np.bincount(place, weights=kinds["cascades"][by_fault], minlength=len(rows["trial"]))
     return ChangedRows(rows, own={FAULT_CASCADES: cascades})
