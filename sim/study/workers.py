@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sim.study.interrupts import interrupts_deferred
 from sim.study.work import ENGINE_MODULES, stop_when
+from sim.world.shared_courses import SharedArrays, share
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,12 +98,16 @@ class ProcessWorkers:
         if hasattr(self._context, "set_forkserver_preload"):
             self._context.set_forkserver_preload(list(modules))
         self._stop: Event = self._context.Event()
+        self._shared: SharedArrays | None = None
 
     def start(self) -> Executor:
         """A fresh pool."""
         if self._context.get_start_method() == "forkserver":
             _start_fork_server()
-        return _Pool(self.count, mp_context=self._context, initializer=_enter_worker, initargs=(self._stop,))
+        if os.name == "posix":
+            self._shared = SharedArrays()
+        told = (self._stop, self._shared)
+        return _Pool(self.count, mp_context=self._context, initializer=_enter_worker, initargs=told)
 
     def stop(self) -> None:
         """Workers leave their task after the trial at hand."""
@@ -111,6 +116,9 @@ class ProcessWorkers:
     def close(self, executor: Executor) -> None:
         """End the pool's processes once they have left their tasks."""
         executor.shutdown(wait=True, cancel_futures=True)
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
 
 class GivenWorkers:
@@ -177,8 +185,9 @@ def _start_fork_server() -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _enter_worker(stop: Event) -> None:
-    """Prepare a worker process: it stops when told so, and dies with its parent."""
+def _enter_worker(stop: Event, shared: SharedArrays | None) -> None:
+    """Prepare a worker process: it stops when told so, finds what others have made, and dies with its parent."""
+    share(shared)
     # Ctrl-C reaches every process of the terminal; only the parent answers it (and not all systems have a fork server).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop_when(stop.is_set)

@@ -14,6 +14,13 @@ _NOT_OF_THE_DESIGN: Final = ("name", "faults", "seed", "trials", "precision", "m
 _MOST_DESIGNS: Final = 64
 
 
+def design_text(scenario: Scenario) -> str:
+    """The design of a scenario as a text, the same in every process."""
+    return scenario.model_dump_json(
+        by_alias=True, exclude=set(_NOT_OF_THE_DESIGN), context={"currency": scenario.currency}
+    )
+
+
 class PerDesign(Generic[T]):
     """Remembers what `make` made of a design.
 
