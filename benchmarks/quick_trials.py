@@ -32,6 +32,9 @@ architectures:
 """
 ROWS_PER_TRIAL = {"months": 12}
 """One row in every other table."""
+YEAR_S = 365 * 86400.0
+FLAGS = {"censored", "met", "cascade", "cascade_any", "cross_region_cascade_any", "cross_region", "noise_budget_spent"}
+"""Columns of 0 and 1; other counts go to 2."""
 
 
 def experiment_in(folder: Path) -> Experiment:
@@ -60,6 +63,12 @@ def tables_of(architecture: str, trials: range) -> dict[str, dict[str, np.ndarra
         for column, kind in columns.items():
             if column == "trial":
                 made[column] = trial
+            elif column == "month":
+                made[column] = np.tile(np.arange(ROWS_PER_TRIAL[name]), len(trials))
+            elif column == "horizon_s":
+                made[column] = np.full(len(trial), YEAR_S)
+            elif column in FLAGS:
+                made[column] = (draws < 0.5).astype(np.int64)
             elif kind is object:
                 made[column] = np.full(len(trial), texts.get(column, "people"), dtype=object)
             else:
@@ -70,6 +79,8 @@ def tables_of(architecture: str, trials: range) -> dict[str, dict[str, np.ndarra
 
 class QuickTrial:
     """One trial, or many at once."""
+
+    modules = ("sim.measures.tables", "sim.study.work")
 
     def __call__(self, scenario: Any, architecture: str, trial: int, *, keep: bool = False) -> Any:
         """A kept trial has an empty record."""

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final
-
-import networkx as nx
+from typing import TYPE_CHECKING, Final
 
 from sim.measures.faults import NO_FAULT, Occurrence, region_of
 from sim.scenario.schema import Scenario
 from sim.world.log import Kind, Record, TrialRecord
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,8 @@ def failure_paths(pools: Sequence[str], scenario: Scenario) -> "nx.DiGraph[str]"
     From a service to those that call it: in its own region if it is placed there, else in every region that lacks it.
     And between the pools of one service in different regions, which take each other's load.
     """
+    import networkx as nx  # 12 MiB that elements without traffic do not need
+
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(pools)
     by_service: dict[str, list[str]] = {}
@@ -277,6 +280,8 @@ def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str],
     A pool that no such way reaches was overloaded by those who call it (retries travel from caller to callee): for it
     the ways count in both directions. At least 1.
     """
+    import networkx as nx
+
     graph = failure_paths(pools, scenario)
     sources = [pool for pool in sorted(direct) if pool in graph]
     if not sources:

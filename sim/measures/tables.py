@@ -20,7 +20,6 @@ from sim.measures.outages import Below, outages_of, stretches_below, time_below_
 from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
 from sim.measures.sequences import SMALLEST_S, EventSequence, Told, rows_of_sequences, sequence_of
 from sim.scenario.schema import Scenario
-from sim.traffic.gears import Shift
 from sim.world.log import TOTALS, Kind, Record, TrialRecord
 
 Table = dict[str, NDArray[Any]]
@@ -190,6 +189,8 @@ def _trial_row(
     *,
     n_faults: int,
 ) -> Row:
+    from sim.traffic.gears import Shift  # with the data plane, which elements without traffic do not need
+
     totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
     outages = [outage for population in populations for outage in population.outages]
     months = [month for population in populations for month in population.months]

@@ -8,11 +8,21 @@ import plotly.graph_objects as go
 
 from sim import units
 from sim.estimate import Estimate, mean_interval, proportion_interval
-from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of, sum_by_trial
+from sim.report.inputs import (
+    Columns,
+    Floats,
+    confidence_of,
+    designs_of,
+    floats_of,
+    rows_of,
+    sums_by_trial,
+    where,
+)
 from sim.report.panel import Panel, Table
 from sim.report.style import BLACK, GREY, ROW_PX, base_figure, colour_bar, joined, look, safe, wrap
 from sim.report.text import estimate_text, explain, measure_of, nines, number, verdict, window_text
 from sim.study.result import RunResult
+from sim.study.tables import pieces_of
 
 NINES_MAX = 7.0
 """Beyond seven nines (3 s a year) the axis ends; what lies further is drawn as an arrow at its end."""
@@ -253,19 +263,22 @@ def by_month(result: RunResult, architecture: str) -> list[Estimate]:
     rows = rows_of(result, "months", architecture)
     if not rows:
         return []
-    month, met = floats_of(rows, "month"), floats_of(rows, "met")
-    trials = np.unique(rows["trial"])
     level, found = confidence_of(result), []
-    for index in range(int(month.max()) + 1):
-        here = month == index
-        own = {"trial": rows["trial"][here]}
-        count = sum_by_trial(own, np.ones(int(here.sum())), trials)
-        kept = sum_by_trial(own, met[here], trials)[count > 0] / count[count > 0]
+    last = max(int(piece["month"].max()) for piece in pieces_of(rows, ("month",)) if len(piece["month"]))
+    for index in range(last + 1):
+        own = where(rows, month=index)
+        trials = np.unique(own["trial"])
+        count, met = sums_by_trial(own, trials, ("met",), _counted)
+        kept = met / count
         if bool(np.all((kept == 0) | (kept == 1))):  # one population: plain successes
             found.append(proportion_interval(float(kept.sum()), len(kept), confidence=level))
         else:
             found.append(mean_interval(kept, confidence=level, bounds=(0.0, 1.0)))
     return found
+
+
+def _counted(rows: Columns) -> tuple[Floats, Floats]:
+    return np.ones(len(rows["met"])), floats_of(rows, "met")
 
 
 def _month_labels(result: RunResult, n: int) -> list[str]:

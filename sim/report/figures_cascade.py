@@ -8,7 +8,18 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sim.estimate import Estimate, mean_interval, proportion_interval, ratio_interval
-from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of, sum_by_trial, trials_of
+from sim.report.inputs import (
+    Columns,
+    Floats,
+    confidence_of,
+    designs_of,
+    distinct,
+    floats_of,
+    rows_of,
+    sums_by_trial,
+    trials_of,
+    where,
+)
 from sim.report.panel import Panel, Table
 from sim.report.style import GREY, base_figure, look, safe, style
 from sim.report.text import drawn, estimate_text, number, with_interval
@@ -81,15 +92,15 @@ def at_least(result: RunResult, architecture: str, column: str) -> list[Estimate
     years = floats_of(trials, "horizon_s") / YEAR_S
     if not rows:
         return [mean_interval(np.zeros(len(numbers)), confidence=confidence_of(result), bounds=(0.0, math.inf))]
-    values = np.where(floats_of(rows, "cascade") > 0, floats_of(rows, column), 0.0)
-    return [
-        mean_interval(
-            sum_by_trial(rows, (values >= k).astype(np.float64), numbers) / years,
-            confidence=confidence_of(result),
-            bounds=(0.0, math.inf),
-        )
-        for k in range(1, min(LEVELS_MAX, max(1, int(values.max()))) + 1)
-    ]
+
+    def reached(piece: Columns) -> list[Floats]:
+        values = np.where(floats_of(piece, "cascade") > 0, floats_of(piece, column), 0.0)
+        return [(values >= k).astype(np.float64) for k in range(1, LEVELS_MAX + 1)]
+
+    levels = sums_by_trial(rows, numbers, ("cascade", column), reached)
+    while len(levels) > 1 and not levels[-1].any():
+        levels.pop()
+    return [mean_interval(n / years, confidence=confidence_of(result), bounds=(0.0, math.inf)) for n in levels]
 
 
 def cross_region_share(result: RunResult, architecture: str) -> Estimate | None:
@@ -219,12 +230,12 @@ def by_kind(result: RunResult, architecture: str) -> dict[str, Estimate]:
         return {}
     trials = trials_of(result, architecture)
     found = {}
-    for kind in dict.fromkeys(rows["fault"]):
-        here = rows["fault"] == kind
-        own = {"trial": rows["trial"][here]}
-        occurred = sum_by_trial(own, floats_of(rows, "occurrences")[here], trials)
+    columns = ("occurrences", "cascades")
+    for kind in distinct(rows, "fault"):
+        occurred, cascades = sums_by_trial(
+            where(rows, fault=kind), trials, columns, lambda piece: [floats_of(piece, column) for column in columns]
+        )
         if occurred.sum() > 0:
-            cascades = sum_by_trial(own, floats_of(rows, "cascades")[here], trials)
             if cascades.any():
                 found[str(kind)] = ratio_interval(
                     cascades, occurred, confidence=confidence_of(result), bounds=(0.0, 1.0), numerator_max=1.0

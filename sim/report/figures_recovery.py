@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from sim.estimate import Estimate, ratio_interval
-from sim.report.inputs import Floats, confidence_of, designs_of, floats_of, rows_of, sum_by_trial, trials_of
+from sim.report.inputs import Columns, Floats, confidence_of, designs_of, floats_of, rows_of, sums_by_trial, trials_of
 from sim.report.marks import Part, stacked_bars
 from sim.report.panel import Panel, Table
 from sim.report.style import (
@@ -19,6 +19,7 @@ from sim.report.style import (
 )
 from sim.report.text import drawn, duration
 from sim.study.result import RunResult
+from sim.study.tables import pieces_of
 
 PHASES: Final = (
     Part("detection_s", "detection", BLUE, ""),
@@ -78,29 +79,32 @@ def phases_of(result: RunResult, architecture: str) -> dict[str, Estimate]:
     rows = rows_of(result, "outages", architecture)
     if not rows:
         return {}
-    use = np.isfinite(floats_of(rows, "detected_s")) & (floats_of(rows, "censored") == 0)
-    if not bool(use.any()):
-        return {}
+    columns = [part.column for part in PHASES]
     trials = trials_of(result, architecture)
-    own = {name: column[use] for name, column in rows.items()}
-    count = sum_by_trial(own, np.ones(int(use.sum())), trials)
-
-    def mean(values: Floats) -> Estimate:
-        return ratio_interval(sum_by_trial(own, values, trials), count, confidence=confidence_of(result))
-
-    phases = {part.column: np.nan_to_num(floats_of(own, part.column)) for part in PHASES}
-    whole = floats_of(own, "duration_s")
-    rest = np.maximum(0.0, whole - np.sum(list(phases.values()), axis=0))
+    count, *sums = sums_by_trial(rows, trials, ("detected_s", "censored", "duration_s", *columns), _phase_times)
+    if not count.any():
+        return {}
     return {
-        **{column: mean(values) for column, values in phases.items()},
-        "rest_s": mean(rest),
-        "duration_s": mean(whole),
+        name: ratio_interval(seconds, count, confidence=confidence_of(result))
+        for name, seconds in zip((*columns, "rest_s", "duration_s"), sums, strict=True)
     }
 
 
+def _phase_times(outages: Columns) -> list[Floats]:
+    """What is added up over noticed outages: their number, each phase, the rest, the whole; 0 for the others."""
+    use = np.isfinite(floats_of(outages, "detected_s")) & (floats_of(outages, "censored") == 0)
+    phases = [np.nan_to_num(floats_of(outages, part.column)) for part in PHASES]
+    whole = floats_of(outages, "duration_s")
+    rest = np.maximum(0.0, whole - np.sum(phases, axis=0))
+    return [np.where(use, values, 0.0) for values in (np.ones(len(whole)), *phases, rest, whole)]
+
+
 def _noticed(result: RunResult, architecture: str) -> tuple[int, int]:
-    detected = floats_of(rows_of(result, "outages", architecture), "detected_s")
-    return int(np.isfinite(detected).sum()), len(detected)
+    noticed, n = 0, 0
+    for piece in pieces_of(rows_of(result, "outages", architecture), ("detected_s",)):
+        noticed += int(np.isfinite(floats_of(piece, "detected_s")).sum())
+        n += len(piece["detected_s"])
+    return noticed, n
 
 
 def _cell(phase: Estimate) -> str:

@@ -16,7 +16,7 @@ from sim.report.figures_sequences import SEQUENCES_MAX, sequences_table, shares_
 from sim.report.figures_sweep import sweep_panels
 from sim.report.figures_waves import waves_panel
 from sim.report.incident import windows_of
-from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of
+from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of, where
 from sim.report.page import Page, Section, Verdict
 from sim.report.panel import Panel, Table
 from sim.report.text import MEASURES, estimate_text, explain, measure_of, moment, number, window_text
@@ -117,9 +117,9 @@ def causes_section(result: RunResult) -> Section:
 
 def _without_loss(result: RunResult) -> tuple[str, ...]:
     """What to say where a curve of losses would be empty."""
-    rows = [rows_of(result, "trials", a) for a in designs_of(result)]
-    lost = any(bool((floats_of(found, "downtime_s") > 0).any()) for found in rows if found)
-    return () if lost or not any(rows) else ("No trial lost anything: there is no loss curve of downtime to draw.",)
+    rows = [found for a in designs_of(result) if (found := rows_of(result, "trials", a))]
+    lost = any(bool((floats_of(found, "downtime_s") > 0).any()) for found in rows)
+    return () if lost or not rows else ("No trial lost anything: there is no loss curve of downtime to draw.",)
 
 
 def _there(panels: Iterable[Panel | None]) -> tuple[Panel, ...]:
@@ -130,9 +130,7 @@ def incidents(result: RunResult) -> list[Panel]:
     """Timeline of the most costly outage of each kept trial, worst designs first when there are too many."""
     found = []
     for number_of, (a, record) in enumerate(result.kept.items()):
-        rows = rows_of(result, "outages", a)
-        own = {name: column[rows["trial"] == record.trial] for name, column in rows.items()} if rows else {}
-        windows = windows_of(record, own)
+        windows = windows_of(record, where(rows_of(result, "outages", a), trial=record.trial))
         if windows and record.trace is not None and len(record.trace.at_s):
             length = windows[0].outage_end_s - windows[0].outage_start_s
             about = f"{a}, trial {record.trial}"

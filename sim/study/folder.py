@@ -16,8 +16,10 @@ from sim.study.lock import FolderLock
 from sim.study.manifest import Manifest, Part, StoredFile
 from sim.study.parquet import write_table, write_text
 from sim.study.ranges import Ranges, without
-from sim.study.stored_tables import StoredTables, part_path, stored_blocks
-from sim.study.tables import Table, Tables, merge, ranges_by_architecture
+from sim.study.scan import Scan, scan
+from sim.study.stored_rows import part_path
+from sim.study.stored_tables import StoredTables, stored_pieces
+from sim.study.tables import Rows, Tables, merge, ranges_by_architecture
 
 RUN_FILE = "run.json"
 PROGRESS_FILE = "progress.json"
@@ -107,13 +109,14 @@ class ResultsFolder:
             self._manifest.parts[name] = Part.of(ranges_by_architecture(tables["trials"]), files)
             self._save_manifest()
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Table]:
+    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Rows]:
         """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
         return StoredTables(self.path, self._manifest, architectures, trials)
 
-    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
-        """The same rows in the same order, a piece at a time."""
-        return stored_blocks(self.path, self._manifest, architectures, trials)
+    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+        """One pass over the same rows, in the same order."""
+        pieces = stored_pieces(self.path, self._manifest, architectures, trials)
+        return scan(pieces, self.tables(architectures, trials))
 
     def write_json(self, name: str, document: Any) -> None:
         """Store a JSON document in the folder."""

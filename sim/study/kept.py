@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from sim.errors import RunError
 from sim.study.folder import read_json, storage_errors
 from sim.study.parquet import read_table, write_table, write_text
-from sim.study.tables import Table, Tables
+from sim.study.tables import Rows, Table
 from sim.world.log import Kind, Record, Trace, TrialRecord
 
 
-def worst_trials(tables: Tables) -> dict[str, int]:
+def worst_trials(tables: Mapping[str, Rows]) -> dict[str, int]:
     """The trial with most downtime of each architecture; the first of equals."""
     trials = tables["trials"]
     worst = {}

@@ -27,8 +27,12 @@ class FolderLock:
             holder = os.read(self._descriptor, 200).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
             raise RunError(f"{folder} is in use by another regionfall (process {holder}); wait for it or choose --out")
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()} on {platform.node()}\n".encode())
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"{os.getpid()} on {platform.node()}\n".encode())
+        except OSError:  # a full disk: nobody may find the folder in use by a lock that was never had
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let others in; may be called twice. The file stays: removing it could hit a newer holder's."""

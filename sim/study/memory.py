@@ -1,10 +1,11 @@
 """Results that stay in memory: the same interface as a folder, for callers who want arrays only."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sim.study.ranges import Ranges, joined, without
-from sim.study.tables import Table, Tables, merge, ranges_by_architecture
+from sim.study.scan import Scan, scan
+from sim.study.tables import Rows, Tables, merge, ranges_by_architecture
 
 
 class Store(Protocol):
@@ -21,12 +22,12 @@ class Store(Protocol):
         """Store the tables of some trials; those that are stored already are left out."""
         ...
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Table]:
+    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Rows]:
         """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
         ...
 
-    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
-        """The same rows in the same order, a piece at a time."""
+    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+        """One pass over the same rows, in the same order."""
         ...
 
     def write_json(self, name: str, document: Any) -> None:
@@ -64,9 +65,9 @@ class MemoryStore:
         """All stored rows of the named architectures' trials 0 to `trials` - 1, in order."""
         return merge(self._parts, architectures, below_trial=trials)
 
-    def blocks(self, architectures: Sequence[str], trials: int) -> Iterator[Tables]:
-        """One piece: it is in memory anyway."""
-        yield self.tables(architectures, trials)
+    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+        """One pass over the same rows, which are in memory anyway."""
+        return scan({name: [table] for name, table in self.tables(architectures, trials).items()})
 
     def write_json(self, name: str, document: Any) -> None:
         """Nothing is stored beside the tables."""

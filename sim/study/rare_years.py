@@ -34,8 +34,8 @@ from sim.study.result import InterruptedRunError
 from sim.study.run import FLUSH_INTERVAL_S, chosen, workers_of
 from sim.study.stopping import relative_half_width
 from sim.study.strata import MOST_TAPES, N_PILOT_TAPES, Stratification, Tapes, shares_of_variance
-from sim.study.tables import Tables, rows_of
-from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
+from sim.study.tables import Rows, Tables, rows_of
+from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
 from sim.world.forecast import Forecast
 
 MEASURE: Final = "downtime_h_per_year"
@@ -147,7 +147,8 @@ def rare_years(
     meta = new_meta(experiment, 0, options) | {"sample": SAMPLE}
     store = ResultsFolder(options.out, meta) if options.out is not None else MemoryStore()
     job = Job(json.dumps(meta["document"]), trial_function)
-    with closing(store), Dispatcher(job, workers_of(options)) as dispatcher:
+    workers = workers_of(options, modules_of(job, experiment.scenarios.values()))
+    with closing(store), Dispatcher(job, workers) as dispatcher:
         return _Sampling(experiment, effort, options, meta, store, progress).run(tapes, dispatcher)
 
 
@@ -184,8 +185,7 @@ class _Sampling:
         names = list(self.experiment.scenarios)
         self._record("running")
         if any(self.store.done().values()):
-            for block in self.store.blocks(names, N_PILOT_TAPES + MOST_TAPES):
-                self._note(block)
+            self._note(self.store.tables(names, N_PILOT_TAPES + MOST_TAPES))
         pilot = tapes.pilot()
         self._simulate(dispatcher, dict.fromkeys(names, pilot))
         losses = np.column_stack([self._losses_of(name, pilot)[:, self._asked(name)] for name in names])
@@ -260,7 +260,7 @@ class _Sampling:
     def _asked(self, name: str) -> int:
         return list(means_of(self.experiment.scenarios[name])).index(self.effort.measure)
 
-    def _note(self, tables: Tables) -> None:
+    def _note(self, tables: Mapping[str, Rows]) -> None:
         """Keep the measures of the trials in these tables."""
         for name in dict.fromkeys(tables["trials"]["architecture"].tolist()):
             scenario = self.experiment.scenarios[name]

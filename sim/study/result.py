@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import RunError
 from sim.estimate import Estimate, Spread
 from sim.scenario.document import Experiment
-from sim.study.tables import Table
+from sim.study.tables import Rows
 from sim.world.log import TrialRecord
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class RunResult:
     """The architectures that were run."""
     meta: dict[str, Any]
     """What `run.json` holds."""
-    tables: Mapping[str, Table]
+    tables: Mapping[str, Rows]
     """Merged tables, ordered by architecture, then trial; those of a folder are read when they are used."""
     estimates: Estimates
     """By architecture."""
@@ -53,7 +53,7 @@ class RunResult:
         if table not in self.tables:
             raise RunError(f"there is no table {table}; there are {', '.join(self.tables)}")
         connection = connect()
-        connection.register("rows_of_table", self.tables[table])
+        connection.register("rows_of_table", dict(self.tables[table]))
         return connection.table("rows_of_table")
 
 

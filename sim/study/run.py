@@ -6,7 +6,7 @@ with its trace, summarise. Knows neither how a trial works nor how a file is wri
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,11 +26,11 @@ from sim.study.result import InterruptedRunError, RunResult
 from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
 from sim.study.stopping import most_trials, unmet, unmet_text
-from sim.study.stored_tables import StoredTables, stored_blocks
+from sim.study.stored_tables import StoredTables, stored_pieces
 from sim.study.summary import Summary, summarise
-from sim.study.tables import Table, Tables, n_bytes
+from sim.study.tables import Rows, Tables, n_bytes
 from sim.study.warning_lines import warning_lines
-from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial
+from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
 from sim.study.workers import Workers, make_workers
 from sim.world.log import TrialRecord
 
@@ -79,13 +79,15 @@ def run_experiment(
     job = Job(json.dumps(meta["document"]), trial_function)
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
-        with run.recorded(), Dispatcher(job, workers or workers_of(options)) as dispatcher:
+        workers = workers or workers_of(options, modules_of(job, experiment.scenarios.values()))
+        with run.recorded(), Dispatcher(job, workers) as dispatcher:
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables) if options.keep else {}
             meta["table_hash"] = found.hash
-            meta["headline"] = headline(summarise(found.tables, experiment.scenarios, float(meta["confidence"])))
+            summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
+            meta["headline"] = headline(summary)
         tables = store.tables(list(experiment.scenarios), int(meta["trials_asked"]))
-    return _result(options.out, experiment, meta, (tables, found), kept)
+    return _result(options.out, experiment, meta, (tables, found, summary), kept)
 
 
 def headline(summary: Summary) -> dict[str, dict[str, float]]:
@@ -94,9 +96,9 @@ def headline(summary: Summary) -> dict[str, dict[str, float]]:
     return {name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in found.items()}
 
 
-def workers_of(options: RunOptions) -> Workers:
-    """Where the options say that tasks run."""
-    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler)
+def workers_of(options: RunOptions, modules: Sequence[str]) -> Workers:
+    """Where the options say that tasks run; `modules` are imported there first."""
+    return make_workers(options.n_workers, executor=options.executor, scheduler=options.scheduler, modules=modules)
 
 
 def load_result(folder: Path) -> RunResult:
@@ -114,14 +116,16 @@ def load_result(folder: Path) -> RunResult:
     except (UsageError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / RUN_FILE} is not of this version ({type(error).__name__}: {error})") from error
     names = list(experiment.scenarios)
-    found = scan(stored_blocks(folder, manifest, names, trials))
+    tables = StoredTables(folder, manifest, names, trials)
+    found = scan(stored_pieces(folder, manifest, names, trials), tables)
     if not found.n_trials:
         raise RunError(f"{folder} holds no finished trial yet")
     if document_hash(meta["document"]) != meta.get("scenario_hash"):
         raise RunError(f"{folder / RUN_FILE} was changed: its scenario is not the one that was run")
     if meta.get("table_hash") not in (None, found.hash):  # None: the run is not finished
         raise RunError(f"{folder / RUN_FILE} is of another run than the tables beside it")
-    return _result(folder, experiment, meta, (StoredTables(folder, manifest, names, trials), found), read_kept(folder))
+    summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
+    return _result(folder, experiment, meta, (tables, found, summary), read_kept(folder))
 
 
 def chosen(experiment: Experiment, options: RunOptions) -> Experiment:
@@ -197,7 +201,7 @@ class _Run:
         while True:
             self.simulate(dispatcher)
             trials = int(self.meta["trials_asked"])
-            found = scan(self.store.blocks(list(scenarios), trials))
+            found = self.store.scan(list(scenarios), trials)
             if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
                 return found
             wide = unmet(summarise(found.tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
@@ -230,7 +234,7 @@ class _Run:
         dispatcher.run(schedule.next_task, take)
         self._flush()
 
-    def keep_worst(self, dispatcher: Dispatcher, tables: Tables) -> dict[str, TrialRecord]:
+    def keep_worst(self, dispatcher: Dispatcher, tables: Mapping[str, Rows]) -> dict[str, TrialRecord]:
         """Run the worst trial of each architecture once more, with its trace."""
         self._report("worst trials with their traces")
         tasks = iter([Task(name, trial, 1, keep=True) for name, trial in worst_trials(tables).items()])
@@ -261,11 +265,10 @@ def _result(
     folder: Path | None,
     experiment: Experiment,
     meta: dict[str, Any],
-    rows: tuple[Mapping[str, Table], Scan],
+    rows: tuple[Mapping[str, Rows], Scan, Summary],
     kept: dict[str, TrialRecord],
 ) -> RunResult:
-    tables, found = rows
-    summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
+    tables, found, summary = rows
     return RunResult(
         folder=folder,
         experiment=experiment,

@@ -5,7 +5,7 @@ histories, use all workers, and a run that was killed goes on where it was. Know
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,7 +25,7 @@ from sim.study.result import RunResult
 from sim.study.run import run_experiment
 from sim.study.shares import COVERED, Ranked, downtime_shares, ranked_sequences
 from sim.study.summary import summarise
-from sim.study.tables import Tables, rows_of
+from sim.study.tables import Rows, rows_of
 from sim.study.what_ifs import BASE, Kind, WhatIf, base_of, element_what_ifs, fault_what_ifs, knob_what_ifs
 from sim.study.work import TrialFunction, engine_trial
 from sim.study.workers import Workers, make_workers
@@ -305,7 +305,7 @@ def _birnbaum(result: RunResult, plan: Sequence[WhatIf], confidence: float) -> I
         yield Effect(about, "birnbaum", "always against never", _kept(differences), same)
 
 
-def _tables(result: RunResult) -> Tables:
+def _tables(result: RunResult) -> Mapping[str, Rows]:
     """The tables of a summary."""
     return {name: result.tables[name] for name in ("trials", "fault_kinds")}
 

@@ -15,15 +15,19 @@ from sim.measures.attribution import GROUPINGS
 from sim.measures.sequences import DIPS, LABELS, OTHERS
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import YEAR_S
-from sim.study.tables import Table, n_rows, rows_of
+from sim.study.tables import Rows, pieces_of, rows_of, rows_where
 
 Floats = NDArray[np.float64]
+EXAMPLE_COLUMNS: Final = (
+    *("example_start_s", "example_end_s", "example_population", "example_faults"),
+    "example_left_out",
+)
 COVERED: Final = 0.8
 """Part of the lost minutes that the ranked sequences are to explain."""
 
 
 def downtime_shares(
-    tables: Mapping[str, Table], architecture: str, *, confidence: float, scenario: Scenario | None = None
+    tables: Mapping[str, Rows], architecture: str, *, confidence: float, scenario: Scenario | None = None
 ) -> dict[str, dict[str, Estimate]]:
     """Estimate the shares of user-visible downtime.
 
@@ -44,34 +48,67 @@ def downtime_shares(
     """
     trials, rows = rows_of(tables["trials"], architecture), tables.get("downtime_shares")
     down_s = trials["downtime_s"].astype(np.float64)
-    if rows is None or not n_rows(trials) or not down_s.any():
+    if rows is None or not down_s.any():
         return {}
-    mine = rows_of(rows, architecture)
+    mine, numbers = rows_of(rows, architecture), trials["trial"]
     found: dict[str, dict[str, Estimate]] = {}
     for grouping in GROUPINGS:
-        here = mine["grouping"] == grouping
-        by_name = _by_trial({key: values[here] for key, values in mine.items()}, "name", trials["trial"])
+        parts = _Parts.of(rows_where(mine, grouping=grouping), "name", numbers)
+        names = list(parts.names)
         if grouping == "fault" and scenario is not None:
-            by_name |= {name: np.zeros(len(down_s)) for name in scenario.faults if name not in by_name}
+            names += [name for name in scenario.faults if name not in parts.names]
         shares = {
             # Sums of parts differ from the whole in the last bits.
-            name: ratio_interval(np.minimum(part_s, down_s), down_s, confidence=confidence, bounds=(0.0, 1.0))
-            for name, part_s in by_name.items()
+            name: ratio_interval(
+                np.minimum(parts.seconds(name), down_s), down_s, confidence=confidence, bounds=(0.0, 1.0)
+            )
+            for name in names
         }
         found[grouping] = dict(sorted(shares.items(), key=lambda item: (-item[1].mean, item[0])))
     return found
 
 
-def _by_trial(rows: Table, column: str, trials: NDArray[np.int64]) -> dict[str, Floats]:
-    """Downtime (s) of each trial, (n_trials,), by the different values of a column."""
-    place = np.searchsorted(trials, rows["trial"])
-    names = rows[column].astype(str)
-    found: dict[str, Floats] = {}
-    for name in dict.fromkeys(names):
-        here = names == name
-        sums = np.bincount(place[here], weights=rows["downtime_s"][here], minlength=len(trials))
-        found[str(name)] = np.asarray(sums, dtype=np.float64)
-    return found
+@dataclass(frozen=True)
+class _Parts:
+    """Downtime by the different texts of a column. Texts are numbered: a million rows hold each once."""
+
+    names: dict[str, int]
+    """Number by text, in the order in which they first appear."""
+    of_row: NDArray[np.int32]
+    """(n_rows,) the number of each row's text."""
+    place: NDArray[np.int32]
+    """(n_rows,) place of each row's trial."""
+    downtime_s: Floats
+    """(n_rows,)."""
+    n_trials: int
+
+    @classmethod
+    def of(
+        cls, rows: Rows, column: str, trials: NDArray[np.int64], merged: Mapping[str, str] | None = None
+    ) -> "_Parts":
+        """From rows whose trials are among `trials`, ascending; `merged` gives some texts another one."""
+        names: dict[str, int] = {}
+        numbers, places, downtimes = [], [], []
+        for piece in pieces_of(rows, (column, "trial", "downtime_s")):
+            texts = (str(text) for text in piece[column])
+            numbers.append(
+                np.array([names.setdefault((merged or {}).get(text, text), len(names)) for text in texts], np.int32)
+            )
+            places.append(np.searchsorted(trials, piece["trial"]).astype(np.int32))
+            downtimes.append(piece["downtime_s"].astype(np.float64))
+        none = [np.zeros(0, dtype=np.int32)]
+        of_row, place = np.concatenate([*none, *numbers]), np.concatenate([*none, *places])
+        return cls(names, of_row, place, np.concatenate([np.zeros(0), *downtimes]), len(trials))
+
+    def rows_of(self, name: str) -> NDArray[np.intp]:
+        """Where the rows of a text are."""
+        return np.flatnonzero(self.of_row == self.names.get(name, -1))
+
+    def seconds(self, name: str) -> Floats:
+        """Downtime of each trial, (n_trials,)."""
+        here = self.rows_of(name)
+        sums = np.bincount(self.place[here], weights=self.downtime_s[here], minlength=self.n_trials)
+        return np.asarray(sums, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +169,7 @@ class Ranked:
 
 
 def ranked_sequences(
-    tables: Mapping[str, Table],
+    tables: Mapping[str, Rows],
     architecture: str,
     *,
     confidence: float,
@@ -160,45 +197,51 @@ def ranked_sequences(
     """
     trials, rows = rows_of(tables["trials"], architecture), tables.get("sequences")
     down_s = trials["downtime_s"].astype(np.float64)
-    if rows is None or not n_rows(trials) or not down_s.any():
+    if rows is None or not down_s.any():
         return []
     mine = rows_of(rows, architecture)
-    texts = np.array([(merged or {}).get(str(text), str(text)) for text in mine["sequence"]], dtype=object)
-    mine = mine | {"sequence": texts}
-    by_trial = _by_trial(mine, "sequence", trials["trial"])
+    parts = _Parts.of(mine, "sequence", trials["trial"], merged)
     years = float(trials["horizon_s"].sum()) / YEAR_S
-    order = sorted(by_trial, key=lambda text: (text in (DIPS, OTHERS), -by_trial[text].sum(), text))
+    whole_s = {text: parts.seconds(text).sum() for text in parts.names}
+    order = sorted(whole_s, key=lambda text: (text in (DIPS, OTHERS), -whole_s[text], text))
+    outages, lost_hours, examples = mine["outages"], mine["lost_hours"], _examples(mine, parts)
     found: list[Ranked] = []
     so_far = 0.0
     for text in order:
-        own_s = by_trial[text]
-        here = texts == text
+        own_s, here = parts.seconds(text), parts.rows_of(text)
         is_needed = so_far < covered - 1e-12 and text not in (DIPS, OTHERS)
         so_far += float(own_s.sum() / down_s.sum())
         found.append(
             Ranked(
                 text=text,
-                n_outages=int(mine["outages"][here].sum()),
+                n_outages=int(outages[here].sum()),
                 minutes_per_year=float(own_s.sum()) / 60.0 / years,
-                lost_hours_per_year=float(mine["lost_hours"][here].sum()) / years,
+                lost_hours_per_year=float(lost_hours[here].sum()) / years,
                 share=ratio_interval(np.minimum(own_s, down_s), down_s, confidence=confidence, bounds=(0.0, 1.0)),
                 cumulative=min(so_far, 1.0),
                 is_needed=is_needed,
-                example=_example({key: values[here] for key, values in mine.items()}),
+                example=examples[text],
             )
         )
     return found
 
 
-def _example(rows: Table) -> Example:
-    """The clearest of the trials' examples: fewest records around it, then the first."""
-    at = int(np.lexsort((rows["trial"], rows["example_records"]))[0])
-    row = {key: values[at] for key, values in rows.items()}
-    return Example(
-        trial=int(row["trial"]),
-        start_s=float(row["example_start_s"]),
-        end_s=float(row["example_end_s"]),
-        population=str(row["example_population"]),
-        faults=tuple(filter(None, str(row["example_faults"]).split(LABELS))),
-        left_out=tuple(filter(None, str(row["example_left_out"]).split(LABELS))),
-    )
+def _examples(rows: Rows, parts: _Parts) -> dict[str, Example]:
+    """The clearest example of each text: fewest records around it, then the first trial."""
+    trials, n_records = rows["trial"], rows["example_records"]
+    at = []
+    for text in parts.names:
+        here = parts.rows_of(text)
+        at.append(here[np.lexsort((trials[here], n_records[here]))[0]])
+    cells = {column: rows[column][at] for column in EXAMPLE_COLUMNS}
+    return {
+        text: Example(
+            trial=int(trials[at[i]]),
+            start_s=float(cells["example_start_s"][i]),
+            end_s=float(cells["example_end_s"][i]),
+            population=str(cells["example_population"][i]),
+            faults=tuple(filter(None, str(cells["example_faults"][i]).split(LABELS))),
+            left_out=tuple(filter(None, str(cells["example_left_out"][i]).split(LABELS))),
+        )
+        for i, text in enumerate(parts.names)
+    }

@@ -14,34 +14,37 @@ from sim.errors import RunError
 from sim.study.manifest import Manifest
 from sim.study.parquet import read_table
 from sim.study.ranges import below
-from sim.study.tables import Column, Table, Tables, n_rows, rows_between
+from sim.study.stored_rows import PARTS_AT_HAND, RowsOnDisk, part_path
+from sim.study.tables import Rows, Table, n_rows, rows_between
 
-PARTS_AT_HAND = 2
-"""Read parts that are kept: tasks end a little out of order, so neighbours in one part are asked for in turns."""
-
-
-def part_path(folder: Path, table: str, part: str) -> Path:
-    """File of one table of one part."""
-    return folder / table / f"{part}.parquet"
+TABLES_AT_HAND = 2
+MOST_CELLS = 1 << 22
+"""Rows x columns of a table that is read as a whole, 32 MiB: a small run is read once, not once for each column."""
 
 
-def stored_blocks(
-    folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int, *, tables: Sequence[str] | None = None
-) -> Iterator[Tables]:
-    """All rows of trials below `trials`, by architecture (as given), then trial; raises RunError for a bad file.
+def stored_pieces(
+    folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int
+) -> dict[str, Iterator[Table]]:
+    """By table, all rows of trials below `trials`, by architecture (as given), then trial, in pieces.
 
-    `tables` chooses some; by default all.
+    They are read while they are used; RunError is raised then for a bad file.
     """
+    return {
+        name: _pieces(folder, manifest, architectures, trials, name)
+        for name in dict.fromkeys(name for part in manifest.parts.values() for name in part.files)
+    }
 
+
+def _pieces(folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int, table: str) -> Iterator[Table]:
     @lru_cache(maxsize=PARTS_AT_HAND)
-    def read(part: str) -> Tables:
-        names = [name for name in manifest.parts[part].files if tables is None or name in tables]
-        return {name: _checked(part_path(folder, name, part)) for name in names}
+    def read(part: str) -> Table:
+        return _checked(part_path(folder, table, part))
 
     for architecture in architectures:
         for (first, last), part in manifest.pieces(architecture):
-            for low, high in below([(first, last)], trials):
-                yield {name: rows_between(table, architecture, low, high) for name, table in read(part).items()}
+            if table in manifest.parts[part].files:
+                for low, high in below([(first, last)], trials):
+                    yield rows_between(read(part), architecture, low, high)
 
 
 def _checked(path: Path) -> Table:
@@ -63,22 +66,32 @@ def joined_rows(pieces: Sequence[Table]) -> Table:
     return {column: np.concatenate([piece.pop(column) for piece in filled]) for column in columns}
 
 
-class StoredTables(Mapping[str, Table]):
-    """Merged tables by name; each is read when it is asked for, and the latest two are kept.
+class StoredTables(Mapping[str, Rows]):
+    """Merged tables by name; small ones are read when they are asked for, of large ones a column at a time.
 
     Parameters
     ----------
     folder, manifest : where and what is stored.
     architectures : names in their order.
     trials : rows of this trial and later ones are left out.
+    most_cells : a table with more of them is large.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        architectures: Sequence[str],
+        trials: int,
+        *,
+        most_cells: int = MOST_CELLS,
+    ) -> None:
         self._of = (folder, manifest, tuple(architectures), trials)
         self._names = list(dict.fromkeys(name for part in manifest.parts.values() for name in part.files))
-        self._read = lru_cache(maxsize=2)(self._read_table)
+        self._most_cells = most_cells
+        self._read = lru_cache(maxsize=TABLES_AT_HAND)(self._read_table)
 
-    def __getitem__(self, name: str) -> dict[str, Column]:
+    def __getitem__(self, name: str) -> Rows:
         if name not in self._names:
             raise KeyError(name)
         return self._read(name)
@@ -89,6 +102,10 @@ class StoredTables(Mapping[str, Table]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def _read_table(self, name: str) -> Table:
-        pieces = [block[name] for block in stored_blocks(*self._of, tables=[name]) if name in block]
+    def _read_table(self, name: str) -> Rows:
+        folder, manifest, architectures, trials = self._of
+        rows = RowsOnDisk(folder, manifest, architectures, trials, name)
+        if rows.n_cells > self._most_cells:
+            return rows
+        pieces = list(stored_pieces(*self._of)[name])
         return joined_rows(pieces) if pieces else {}

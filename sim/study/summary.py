@@ -30,7 +30,7 @@ from sim.estimate import (
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
 from sim.study.parameters import INNER, uncertain_laws
-from sim.study.tables import Table, Tables, rows_of
+from sim.study.tables import ChangedRows, Rows, rows_of
 
 Floats = NDArray[np.float64]
 MOST_ARCHITECTURES_FOR_ALL_PAIRS = 8
@@ -55,7 +55,8 @@ class _Sample:
     """The trials of one architecture."""
 
     scenario: Scenario
-    rows: Table
+    rows: Rows
+    """A column of a large run is read when it is asked for."""
     confidence: float
 
     @property
@@ -65,8 +66,7 @@ class _Sample:
             return self
         _, place = np.unique(self.rows["trial"] // INNER, return_inverse=True)
         counts = np.bincount(place)
-        numbers = {name: values for name, values in self.rows.items() if values.dtype.kind in "biuf"}
-        means = {name: np.bincount(place, values.astype(np.float64)) / counts for name, values in numbers.items()}
+        means = ChangedRows(self.rows, lambda values: np.bincount(place, values.astype(np.float64)) / counts)
         return _Sample(self.scenario, means, self.confidence)
 
     @property
@@ -75,7 +75,7 @@ class _Sample:
         if not uncertain_laws(self.scenario):
             return self
         _, first = np.unique(self.rows["trial"] // INNER, return_index=True)
-        return _Sample(self.scenario, {name: values[first] for name, values in self.rows.items()}, self.confidence)
+        return _Sample(self.scenario, ChangedRows(self.rows, lambda values: values[first]), self.confidence)
 
     @property
     def years(self) -> float:
@@ -93,7 +93,7 @@ class _Sample:
         return self.rows[name].astype(np.float64)
 
 
-def summarise(tables: Tables, scenarios: Mapping[str, Scenario], confidence: float) -> Summary:
+def summarise(tables: Mapping[str, Rows], scenarios: Mapping[str, Scenario], confidence: float) -> Summary:
     """Estimate every measure of every architecture, and the differences of pairs.
 
     Parameters
@@ -122,14 +122,14 @@ def summarise(tables: Tables, scenarios: Mapping[str, Scenario], confidence: flo
     return summary
 
 
-def _rows(tables: Tables, architecture: str, scenario: Scenario) -> Table:
+def _rows(tables: Mapping[str, Rows], architecture: str, scenario: Scenario) -> Rows:
     """The trials of an architecture, with the cascades that its faults began."""
     rows = rows_of(tables["trials"], architecture)
     kinds = rows_of(tables["fault_kinds"], architecture)
-    by_fault = np.isin(kinds["fault"].astype(str), list(scenario.faults))
+    by_fault = np.array([fault in scenario.faults for fault in kinds["fault"]], dtype=bool)
     place = np.searchsorted(rows["trial"], kinds["trial"][by_fault])
     cascades = np.bincount(place, weights=kinds["cascades"][by_fault], minlength=len(rows["trial"]))
-    return rows | {FAULT_CASCADES: cascades}
+    return ChangedRows(rows, own={FAULT_CASCADES: cascades})
 
 
 def _pairs(names: list[str]) -> list[tuple[str, str]]:
@@ -145,7 +145,7 @@ def _paired(a: _Sample, b: _Sample) -> tuple[_Sample, _Sample]:
 
     def cut(sample: _Sample) -> _Sample:
         both = np.isin(sample.rows["trial"], common)
-        return _Sample(sample.scenario, {k: v[both] for k, v in sample.rows.items()}, sample.confidence)
+        return _Sample(sample.scenario, ChangedRows(sample.rows, lambda values: values[both]), sample.confidence)
 
     return cut(a), cut(b)
 

@@ -6,7 +6,8 @@ row belongs to an `architecture` and a `trial`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,56 @@ from sim.study.ranges import Ranges
 Column = NDArray[Any]
 Table = dict[str, Column]
 Tables = dict[str, Table]
+Rows = Mapping[str, Column]
+"""A table that is only read: in memory, or a column of it at a time."""
 
 
-def n_rows(table: Table) -> int:
+class StoredRows(Rows):
+    """Rows that are not in memory: a column is read when it is asked for, and not kept."""
+
+    @abstractmethod
+    def where(self, **equal: object) -> "StoredRows":
+        """The rows whose columns have these values, in the same order."""
+
+    @abstractmethod
+    def pieces(self, columns: Sequence[str]) -> Iterator[Table]:
+        """All rows in their order, some columns of them, a piece at a time; the rows of a trial are in one piece."""
+
+    @property
+    @abstractmethod
+    def n_rows(self) -> int:
+        """How many rows there are."""
+
+
+class ChangedRows(Rows):
+    """Other rows, each column changed when it is asked for, and columns of its own beside them.
+
+    Parameters
+    ----------
+    rows : the other rows.
+    change : makes a column of this table from one of those.
+    own : columns that are here as they are.
+    """
+
+    def __init__(self, rows: Rows, change: Callable[[Column], Column] | None = None, own: Rows | None = None) -> None:
+        self._rows, self._change, self._own = rows, change, own or {}
+
+    def __getitem__(self, column: str) -> Column:
+        if column in self._own:
+            return self._own[column]
+        return self._rows[column] if self._change is None else self._change(self._rows[column])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._rows, *self._own]))
+
+    def __len__(self) -> int:
+        return len(dict.fromkeys([*self._rows, *self._own]))
+
+
+def n_rows(table: Rows) -> int:
     """Number of rows of a table; 0 for one without columns."""
+    if isinstance(table, StoredRows):
+        return table.n_rows
     return len(next(iter(table.values()))) if table else 0
 
 
@@ -142,12 +189,30 @@ def table_hash(tables: Mapping[str, Table]) -> str:
     return digest.hexdigest()
 
 
-def rows_of(table: Table, architecture: str) -> Table:
+def rows_of(table: Rows, architecture: str) -> Rows:
     """The rows of one architecture; views where they stand together, as they do in merged tables."""
+    if isinstance(table, StoredRows):
+        return table.where(architecture=architecture)
     mine = np.flatnonzero(table["architecture"] == architecture)
     if len(mine) and mine[-1] - mine[0] + 1 == len(mine):
         return {column: values[mine[0] : mine[-1] + 1] for column, values in table.items()}
     return {column: values[mine] for column, values in table.items()}
+
+
+def rows_where(table: Rows, **equal: object) -> Rows:
+    """The rows whose columns have these values."""
+    if isinstance(table, StoredRows):
+        return table.where(**equal)
+    mine = np.logical_and.reduce([table[column] == value for column, value in equal.items()])
+    return {column: values[mine] for column, values in table.items()}
+
+
+def pieces_of(table: Rows, columns: Sequence[str]) -> Iterator[Table]:
+    """All rows in their order, some columns of them, a piece at a time; the rows of a trial are in one piece."""
+    if isinstance(table, StoredRows):
+        yield from table.pieces(columns)
+    else:
+        yield {column: table[column] for column in columns}
 
 
 def rows_between(table: Table, architecture: str, first: int, last: int) -> Table:

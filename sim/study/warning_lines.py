@@ -20,7 +20,7 @@ from sim.study.margins import (
 )
 from sim.study.rerouting import moves_load
 from sim.study.summary import Summary
-from sim.study.tables import Tables, rows_of
+from sim.study.tables import Rows, rows_of
 from sim.units import format_duration, format_memory
 
 MOST_NAMED = 6
@@ -30,7 +30,7 @@ NARROW = 0.1
 """An interval this narrow beside its estimate needs no warning, however few events moved it: a bill, say."""
 
 
-def warning_lines(experiment: Experiment, tables: Tables, summary: Summary) -> list[str]:
+def warning_lines(experiment: Experiment, tables: Mapping[str, Rows], summary: Summary) -> list[str]:
     """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
     estimates with few events.
     """
@@ -139,7 +139,7 @@ def _zone_text(zones: Mapping[str, Zone], n_all: int) -> str:
     return worst.text + ("" if len(zones) == n_all else f" ({_listed(list(zones))})")
 
 
-def common_cause_line(tables: Tables, summary: Summary) -> str:
+def common_cause_line(tables: Mapping[str, Rows], summary: Summary) -> str:
     """Share of the downtime that began under one fault that had hit several elements, in words that say so."""
     texts = []
     for name in list(summary.estimates)[:MOST_NAMED]:
@@ -161,7 +161,7 @@ def common_cause_line(tables: Tables, summary: Summary) -> str:
     )
 
 
-def budget_lines(tables: Tables, architectures: Sequence[str]) -> list[str]:
+def budget_lines(tables: Mapping[str, Rows], architectures: Sequence[str]) -> list[str]:
     """At most one line: in how many trials mean rates had to stand in for single requests."""
     texts = []
     for name in architectures:

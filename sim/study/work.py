@@ -6,7 +6,7 @@ the order or the size of tasks. Knows nothing of processes, files or other tasks
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, cast
@@ -18,6 +18,8 @@ from sim.scenario.schema import Scenario
 from sim.study.tables import Tables, merge
 from sim.world.log import TrialRecord
 
+ENGINE_MODULES = ("sim.world.trial", "sim.measures", "sim.study.work")
+"""What trials of the engine need."""
 MOST_LOOSE_TABLES = 1024
 """Tables of single trials before they are joined: an array of one row takes more memory than its row."""
 
@@ -150,6 +152,16 @@ def _batch_of(job: Job, scenario: Scenario) -> BatchFunction | None:
 
         return cast(BatchFunction, measured_trials)  # of its own kind of scenario, which this one is
     return getattr(job.trial_function, "batch", None)
+
+
+def modules_of(job: Job, scenarios: Iterable[Scenario]) -> tuple[str, ...]:
+    """What workers of a job import before its first task: not the engine (100 MiB) where no trial needs it.
+
+    A trial function that is not the engine's may have `modules`, a tuple of names.
+    """
+    if job.trial_function is engine_trial and all(isinstance(s, ReliabilityScenario) for s in scenarios):
+        return ("sim.study.elements", "sim.study.work")
+    return tuple(getattr(job.trial_function, "modules", ENGINE_MODULES))
 
 
 def _batched(batch: BatchFunction, scenario: Scenario, task: Task) -> Tables:

@@ -7,20 +7,18 @@ tasks to stop. Knows nothing of trials, tables or files.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sim.study.interrupts import interrupts_deferred
-from sim.study.work import stop_when
+from sim.study.work import ENGINE_MODULES, stop_when
+from sim.world.shared_courses import SharedArrays, share
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PRELOADED_MODULES = ("sim.world", "sim.measures", "sim.study.work")
-"""Imported once by the fork server, so that a new worker starts in milliseconds."""
 
 
 class Workers(Protocol):
@@ -84,22 +82,32 @@ class ProcessWorkers:
 
     Workers are not replaced after a number of tasks: an executor with `max_tasks_per_child` can hang when a
     worker retires while others are idle.
+
+    Parameters
+    ----------
+    count : processes.
+    modules : imported once, by the server, so that a new worker starts in milliseconds; a server that runs already,
+        for an earlier pool of this process, stays as it is.
     """
 
     lost_errors: tuple[type[Exception], ...] = ()
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, modules: Sequence[str] = ENGINE_MODULES) -> None:
         self.count = count
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         if hasattr(self._context, "set_forkserver_preload"):
-            self._context.set_forkserver_preload(list(PRELOADED_MODULES))
+            self._context.set_forkserver_preload(list(modules))
         self._stop: Event = self._context.Event()
+        self._shared: SharedArrays | None = None
 
     def start(self) -> Executor:
         """A fresh pool."""
         if self._context.get_start_method() == "forkserver":
             _start_fork_server()
-        return _Pool(self.count, mp_context=self._context, initializer=_enter_worker, initargs=(self._stop,))
+        if os.name == "posix":
+            self._shared = SharedArrays()
+        told = (self._stop, self._shared)
+        return _Pool(self.count, mp_context=self._context, initializer=_enter_worker, initargs=told)
 
     def stop(self) -> None:
         """Workers leave their task after the trial at hand."""
@@ -108,6 +116,9 @@ class ProcessWorkers:
     def close(self, executor: Executor) -> None:
         """End the pool's processes once they have left their tasks."""
         executor.shutdown(wait=True, cancel_futures=True)
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
 
 class GivenWorkers:
@@ -142,13 +153,19 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
 
-def make_workers(count: int, *, executor: str = "processes", scheduler: str | None = None) -> Workers:
-    """One worker is this process; more are a pool; or those of a Dask cluster."""
+def make_workers(
+    count: int,
+    *,
+    executor: str = "processes",
+    scheduler: str | None = None,
+    modules: Sequence[str] = ENGINE_MODULES,
+) -> Workers:
+    """One worker is this process; more are a pool that imports `modules` once; or those of a Dask cluster."""
     if scheduler is not None or executor == "dask":
         from sim.study.cluster import DaskWorkers
 
         return DaskWorkers(scheduler, count)
-    return InProcess() if count == 1 else ProcessWorkers(count)
+    return InProcess() if count == 1 else ProcessWorkers(count, modules)
 
 
 def _start_fork_server() -> None:
@@ -168,8 +185,9 @@ def _start_fork_server() -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _enter_worker(stop: Event) -> None:
-    """Prepare a worker process: it stops when told so, and dies with its parent."""
+def _enter_worker(stop: Event, shared: SharedArrays | None) -> None:
+    """Prepare a worker process: it stops when told so, finds what others have made, and dies with its parent."""
+    share(shared)
     # Ctrl-C reaches every process of the terminal; only the parent answers it (and not all systems have a fork server).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop_when(stop.is_set)

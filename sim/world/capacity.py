@@ -1,12 +1,15 @@
 """How much load a region can take, from its ready pods and what a user's request costs each service."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from sim.scenario.pods import load_shares, pod_slots
 from sim.scenario.schema import Scenario, Service
 from sim.traffic.layout import POD_SHARE
-from sim.world.context import Context
-from sim.world.fleet import Fleet
+
+if TYPE_CHECKING:  # a scenario's capacity is known without a data plane, which takes 100 MiB to import
+    from sim.world.context import Context
+    from sim.world.fleet import Fleet
 
 FULL_UTILISATION = 0.85
 """Above it queues grow fast: what a careful controller counts as full."""
@@ -37,7 +40,7 @@ def slot_seconds(services: Mapping[str, Service], entry: str) -> dict[str, float
     return {service: visits[service] * holding.get(service, 0.0) for service in visits}
 
 
-def capacity_per_s(context: Context, fleet: Fleet, region: str, entry: str) -> float:
+def capacity_per_s(context: "Context", fleet: "Fleet", region: str, entry: str) -> float:
     """Requests/s of a journey that a region serves at `FULL_UTILISATION` of its hottest pods."""
 
     def shares_of(service: str) -> list[float] | None:
@@ -76,7 +79,7 @@ def _least_capacity_per_s(
     return smallest
 
 
-def spare_share(context: Context, fleet: Fleet, group: int, regions: list[str]) -> float:
+def spare_share(context: "Context", fleet: "Fleet", group: int, regions: list[str]) -> float:
     """Share (0..1) of a population's demand that the regions could take on top of what they have."""
     traffic = context.traffic
     entry = context.scenario.populations[traffic.names.populations[group]].journey

@@ -14,6 +14,13 @@ _NOT_OF_A_TRIAL: Final = ("name", "seed", "trials", "precision", "max_trials")
 _MOST_DESIGNS: Final = 64
 
 
+def design_text(scenario: Scenario) -> str:
+    """The design of a scenario as a text, the same in every process."""
+    return scenario.model_dump_json(
+        by_alias=True, exclude={*_NOT_OF_A_TRIAL, "faults"}, context={"currency": scenario.currency}
+    )
+
+
 class PerDesign(Generic[T]):
     """Remembers what `make` made of a design.
 

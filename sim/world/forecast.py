@@ -12,12 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.laws import Law, law_of
+from sim.laws import Exponential, Law, law_of
 from sim.randomness import Draws
+from sim.randomness.philox import key_of
 from sim.scenario.schema import Fault, Scenario
 from sim.traffic.demand import Cumulative, demand_curve
 from sim.world.context import SHORTEST_S
 from sim.world.elements import Element, elements_of, siblings_of
+from sim.world.quiet_draws import fill
 from sim.world.topology import Topology
 
 MOST_STRIKES: Final = 100.0
@@ -72,6 +74,10 @@ class Forecast:
             scenarios, key=lambda scenario: -len(scenario.place)
         )  # common causes reach furthest there
         self._clocks = list(_clocks(widest_first))
+        self._keys, self._means_s = _keys_of(self._clocks, self._seed), _means_of(self._clocks)
+        rarest_first = [self._horizon_s / c.every.mean_s for c in self._clocks if c.every is not None]
+        expected = max(rarest_first, default=0.0)
+        self._n_drawn = int(expected + 6.0 * expected**0.5) + 10
         places = [place for clock in self._clocks for place in _places(clock)]
         self.causes: tuple[Cause, ...] = tuple(dict.fromkeys(places))
         self._place = {cause: k for k, cause in enumerate(self.causes)}
@@ -80,14 +86,22 @@ class Forecast:
     def facts(self, trials: Sequence[int]) -> NDArray[np.float64]:
         """What the tapes of these trials say: shape (n_trials, n_causes, 3), the last by `FACTS`."""
         found = np.zeros((len(trials), len(self.causes), len(FACTS)))
+        times_s = np.zeros((len(self._clocks), self._n_drawn))
         for row, trial in zip(found, trials, strict=True):
             draws = Draws(self._seed, trial)
-            for clock in self._clocks:
-                self._read(clock, draws, row)
+            fill(np.uint64(trial), self._keys, self._means_s, 0, times_s)
+            for clock, until_s in zip(self._clocks, times_s, strict=True):
+                if clock.every is None:
+                    strikes = _bad_deployments(clock, draws, self._horizon_s)
+                else:
+                    strikes = _strikes(clock, draws, until_s.tolist(), self._horizon_s)
+                self._read(clock, draws, strikes, row)
         return found
 
-    def _read(self, clock: _Clock, draws: Draws, row: NDArray[np.float64]) -> None:
-        for number, (begin_s, lasts_s) in enumerate(_strikes(clock, draws, self._horizon_s), start=1):
+    def _read(
+        self, clock: _Clock, draws: Draws, strikes: Iterator[tuple[float, float]], row: NDArray[np.float64]
+    ) -> None:
+        for number, (begin_s, lasts_s) in enumerate(strikes, start=1):
             self._note(clock.fault, clock.element, begin_s, lasts_s, row)
             for sibling, prob in clock.siblings:
                 key = f"{clock.element.name} with {sibling.name}"
@@ -136,16 +150,23 @@ def _places(clock: _Clock) -> Iterator[Cause]:
         yield Cause(clock.fault, sibling.region)
 
 
-def _strikes(clock: _Clock, draws: Draws, horizon_s: float) -> Iterator[tuple[float, float]]:
-    """Begin and length of each strike, s."""
-    name, number = clock.element.name, 0
-    if clock.every is None:
-        yield from _bad_deployments(clock, draws, horizon_s)
-        return
-    at_s = 0.0
-    while True:
-        u = draws.uniform(name, f"{clock.fault}:time-to-failure", number)
-        at_s += max(clock.every.from_uniform(u), SHORTEST_S)
+def _keys_of(clocks: Sequence[_Clock], seed: int) -> NDArray[np.uint64]:
+    keys = [key_of(seed, clock.element.name, f"{clock.fault}:time-to-failure") for clock in clocks]
+    return np.array(keys, dtype=np.uint64)
+
+
+def _means_of(clocks: Sequence[_Clock]) -> NDArray[np.float64]:
+    """Means of exponential laws, NaN of others: see `fill`."""
+    return np.array([c.every.mean_s if isinstance(c.every, Exponential) else np.nan for c in clocks])
+
+
+def _strikes(clock: _Clock, draws: Draws, times: Sequence[float], horizon_s: float) -> Iterator[tuple[float, float]]:
+    """Begin and length of each strike, s; `times` are times to failure, s, or uniform numbers that give them."""
+    name, at_s = clock.element.name, 0.0
+    assert clock.every is not None
+    is_drawn = isinstance(clock.every, Exponential)
+    for number, time in enumerate(times):
+        at_s += max(time if is_drawn else clock.every.from_uniform(time), SHORTEST_S)
         if at_s >= horizon_s:
             return
         lasts_s = UNTIL_FIXED_S
@@ -153,7 +174,6 @@ def _strikes(clock: _Clock, draws: Draws, horizon_s: float) -> Iterator[tuple[fl
             lasts_s = max(clock.repair.from_uniform(draws.uniform(name, f"{clock.fault}:repair", number)), SHORTEST_S)
         yield at_s, lasts_s
         at_s += lasts_s
-        number += 1
 
 
 def _bad_deployments(clock: _Clock, draws: Draws, horizon_s: float) -> Iterator[tuple[float, float]]:

@@ -5,7 +5,7 @@ is too hot at the peak of December, is not quiet: trials simulate it.
 """
 
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS,
 from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses
 from sim.traffic.sameness import same_parameters
-from sim.world.design import PerDesign
+from sim.world.design import PerDesign, design_text
 from sim.world.log import Kind
+from sim.world.shared_courses import Arrays, made_once
 
 if TYPE_CHECKING:
     from sim.world.trial import Trial
@@ -28,6 +29,9 @@ SHORTEST_S: Final = 14.0 * 86400.0
 _KNOT_S: Final = 3600.0
 _MOST_KNOTS: Final = 20_000
 _MOST_COURSES: Final = 8
+_LARGE: Final = ("moving", "totals", "traces")
+"""A year of these is megabytes: workers share the memory, too."""
+_PLAIN: Final = ("knot_s", *_LARGE, "is_open", "guards")
 
 
 def why_simulated(scenario: Scenario) -> str:
@@ -54,11 +58,30 @@ def courses_of(scenario: Scenario) -> Courses | None:
 def _courses_of_design(scenario: Scenario) -> Courses | None:
     if why_simulated(scenario):
         return None
-    courses = lru_cache(maxsize=_MOST_COURSES)(partial(_course, scenario))
+    courses = lru_cache(maxsize=_MOST_COURSES)(partial(_course_of_run, scenario))
     return None if courses(()).is_open.all() else courses
 
 
 _courses = PerDesign(_courses_of_design)
+
+
+def _course_of_run(scenario: Scenario, more: tuple[int, ...]) -> Course:
+    """The same as `_course`, of which one worker of a run makes the numbers for all."""
+    from sim.world.trial import blueprint_of
+
+    made: list[Course] = []
+
+    def make() -> Arrays:
+        made.append(_course(scenario, more))
+        plain = {name: getattr(made[0], name) for name in _PLAIN}
+        return plain | {f"net.{name}": values for name, values in made[0].net._asdict().items()}
+
+    arrays = made_once((design_text(scenario), repr(more)), make)
+    if made:
+        return made[0]
+    net = Network(**{name: arrays[f"net.{name}"].copy() for name in Network._fields})
+    plain: dict[str, Any] = {name: arrays[name] if name in _LARGE else arrays[name].copy() for name in _PLAIN}
+    return Course(blueprint_of(scenario), scenario.model.tolerance, net=net, **plain)
 
 
 def _course(scenario: Scenario, more: tuple[int, ...]) -> Course:

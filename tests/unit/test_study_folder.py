@@ -209,13 +209,16 @@ def test_json_documents_have_no_infinities(tmp_path: Path):
 
 def test_ctrl_c_while_a_table_is_written_comes_right_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Inside DuckDB it would be swallowed."""
-    real_connect = parquet.connect
 
-    def interrupted_connect():
-        signal.raise_signal(signal.SIGINT)
-        return real_connect()
+    def interrupted(real):
+        def connection():
+            signal.raise_signal(signal.SIGINT)
+            return real()
 
-    monkeypatch.setattr(parquet, "connect", interrupted_connect)
+        return connection
+
+    for name in ("connect", "_reader"):
+        monkeypatch.setattr(parquet, name, interrupted(getattr(parquet, name)))
     table = {"x": np.arange(3.0)}
     with pytest.raises(KeyboardInterrupt):
         parquet.write_table(tmp_path / "t.parquet", table)
