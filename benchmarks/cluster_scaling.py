@@ -21,7 +21,7 @@ from quick_trials import QuickTrial, experiment_in
 
 from sim.study.cluster import DaskWorkers
 from sim.study.folder import ResultsFolder
-from sim.study.run import FLUSH_BYTES
+from sim.study.recording import FLUSH_BYTES
 from sim.study.tables import n_bytes
 from sim.study.work import Job, Task, run_task
 

@@ -7,7 +7,6 @@ trials of a stratum in the same order, so that their differences are of the same
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,17 +23,17 @@ from sim.scenario.document import Experiment
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import YEAR_S, Measure, measures_of, worst_year
 from sim.study.dispatch import Dispatcher
-from sim.study.folder import RUN_FILE, ResultsFolder, StorageError
+from sim.study.folder import ResultsFolder
 from sim.study.memory import MemoryStore, Store
-from sim.study.meta import new_meta, now_text
+from sim.study.meta import new_meta
 from sim.study.options import ProgressCallback, RunOptions
 from sim.study.parameters import uncertain_laws
 from sim.study.ranges import n_in, to_ranges, without
-from sim.study.result import InterruptedRunError
-from sim.study.run import FLUSH_INTERVAL_S, chosen, workers_of
+from sim.study.recording import Recording
+from sim.study.run import chosen, workers_of
 from sim.study.stopping import relative_half_width
 from sim.study.strata import MOST_TAPES, N_PILOT_TAPES, Stratification, Tapes, shares_of_variance
-from sim.study.tables import Rows, Tables, rows_of
+from sim.study.tables import Rows, rows_of
 from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
 from sim.world.forecast import Forecast
 
@@ -148,8 +147,10 @@ def rare_years(
     store = ResultsFolder(options.out, meta) if options.out is not None else MemoryStore()
     job = Job(json.dumps(meta["document"]), trial_function)
     workers = workers_of(options, modules_of(job, experiment.scenarios.values()))
-    with closing(store), Dispatcher(job, workers) as dispatcher:
-        return _Sampling(experiment, effort, options, meta, store, progress).run(tapes, dispatcher)
+    with closing(store):
+        sampling = _Sampling(experiment, effort, options, meta, store, progress)
+        with sampling.recording.going_on(lambda: sampling.counts), Dispatcher(job, workers) as dispatcher:
+            return sampling.run(tapes, dispatcher)
 
 
 def _refuse(experiment: Experiment, effort: YearsEffort) -> None:
@@ -177,13 +178,13 @@ class _Sampling:
     n_asked: int = 0
     losses: dict[str, dict[int, Floats]] = field(default_factory=dict)
     """By design and trial: one number per measure."""
-    buffer: list[Tables] = field(default_factory=list)
-    flushed_at_s: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.recording = Recording(self.store, self.meta, list(self.experiment.scenarios), self.options.out)
 
     def run(self, tapes: Tapes, dispatcher: Dispatcher) -> RareYears:
         """Pilot, strata, rounds."""
         names = list(self.experiment.scenarios)
-        self._record("running")
         if any(self.store.done().values()):
             self._note(self.store.tables(names, N_PILOT_TAPES + MOST_TAPES))
         pilot = tapes.pilot()
@@ -203,7 +204,6 @@ class _Sampling:
             if not larger:
                 break
             sizes |= larger
-        self._record("finished")
         return RareYears(found, self._differences(strata, sizes), strata, len(pilot), list(wide))
 
     # -- trials ---------------------------------------------------------------------------------------
@@ -215,45 +215,23 @@ class _Sampling:
         self.n_asked = sum(n_in(ranges) for ranges in done.values()) + sum(task.count for task in tasks)
 
         def take(result: TaskResult) -> None:
-            self.buffer.extend(result.tables)
             for tables in result.tables:
                 self._note(tables)
-            if time.monotonic() - self.flushed_at_s > FLUSH_INTERVAL_S:
-                self._flush()
+            self.recording.take(result.tables)
             self._report()
 
         waiting = iter(tasks)
-        try:
-            dispatcher.run(lambda: next(waiting, None), take)
-        except StorageError:
-            raise  # whatever is written now would fail too
-        except KeyboardInterrupt as error:
-            self._flush()
-            self._record("interrupted")
-            raise InterruptedRunError(self.options.out, self._n_done(), self.n_asked) from error
-        except Exception:
-            self._flush()
-            self._record("failed")
-            raise
-        self._flush()
+        dispatcher.run(lambda: next(waiting, None), take)
+        self.recording.flush()
 
-    def _flush(self) -> None:
-        self.store.add(self.buffer)
-        self.buffer.clear()
-        self.flushed_at_s = time.monotonic()
-
-    def _n_done(self) -> int:
-        return sum(len(mine) for mine in self.losses.values())
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Trials done and asked so far, over all designs."""
+        return sum(len(mine) for mine in self.losses.values()), self.n_asked
 
     def _report(self) -> None:
         if self.progress is not None:
-            self.progress(self._n_done(), self.n_asked, "")
-
-    def _record(self, reason: str) -> None:
-        done = self.store.done()
-        self.meta["trials_done"] = {name: n_in(done.get(name, ())) for name in self.experiment.scenarios}
-        self.meta |= {"stop_reason": reason, "ended": None if reason == "running" else now_text()}
-        self.store.write_json(RUN_FILE, self.meta)
+            self.progress(*self.counts, "")
 
     # -- numbers --------------------------------------------------------------------------------------
 

@@ -5,10 +5,9 @@ with its trace, summarise. Knows neither how a trial works nor how a file is wri
 """
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,24 @@ from sim.errors import RunError, UsageError
 from sim.scenario.document import Experiment, document_hash
 from sim.scenario.schema import Scenario
 from sim.study.dispatch import Dispatcher
-from sim.study.folder import RUN_FILE, ResultsFolder, StorageError, open_stored
+from sim.study.folder import RUN_FILE, ResultsFolder, open_stored
 from sim.study.kept import read_kept, worst_trials, write_kept
 from sim.study.memory import MemoryStore, Store
-from sim.study.meta import new_meta, now_text
+from sim.study.meta import new_meta
 from sim.study.options import ProgressCallback, RunOptions
 from sim.study.ranges import below, n_in
-from sim.study.result import InterruptedRunError, RunResult
+from sim.study.recording import Recording
+from sim.study.result import RunResult
 from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
 from sim.study.stopping import most_trials, unmet, unmet_text
 from sim.study.stored_tables import StoredTables, stored_pieces
 from sim.study.summary import Summary, summarise
-from sim.study.tables import Rows, Tables, n_bytes
+from sim.study.tables import Rows
 from sim.study.warning_lines import warning_lines
 from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
 from sim.study.workers import Workers, make_workers
 from sim.world.log import TrialRecord
-
-FLUSH_INTERVAL_S = 5.0
-"""Results are stored this often: most of what a power cut can cost."""
-FLUSH_BYTES = 1 << 24
-"""And no more than this waits in memory."""
 
 
 def run_experiment(
@@ -80,7 +75,7 @@ def run_experiment(
     with closing(store):
         run = _Run(experiment, options, meta, store, progress)
         workers = workers or workers_of(options, modules_of(job, experiment.scenarios.values()))
-        with run.recorded(), Dispatcher(job, workers) as dispatcher:
+        with run.recording.going_on(lambda: run.counts), Dispatcher(job, workers) as dispatcher:
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables) if options.keep else {}
             meta["table_hash"] = found.hash
@@ -161,39 +156,15 @@ class _Run:
     meta: dict[str, Any]
     store: Store
     progress: ProgressCallback | None
-    buffer: list[Tables] = field(default_factory=list)
-    buffered_bytes: int = 0
-    flushed_at_s: float = field(default_factory=time.monotonic)
     n_done: int = 0
 
+    def __post_init__(self) -> None:
+        self.recording = Recording(self.store, self.meta, list(self.experiment.scenarios), self.options.out)
+
     @property
-    def n_asked(self) -> int:
-        return int(self.meta["trials_asked"]) * len(self.experiment.scenarios)
-
-    @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Keep run.json true however the run ends, and store what was finished."""
-        try:
-            self._record("running")
-            yield
-        except KeyboardInterrupt as error:
-            self._flush()
-            self._record("interrupted")
-            raise InterruptedRunError(self.options.out, self.n_done, self.n_asked) from error
-        except StorageError:
-            raise  # whatever is written now would fail too; run.json goes on saying `running`
-        except Exception:
-            self._flush()
-            self._record("failed")
-            raise
-        self._record("finished")
-
-    def _record(self, reason: str) -> None:
-        done = self.store.done()
-        self.meta["trials_done"] = {name: n_in(done.get(name, ())) for name in self.experiment.scenarios}
-        self.meta["stop_reason"] = reason
-        self.meta["ended"] = None if reason == "running" else now_text()
-        self.store.write_json(RUN_FILE, self.meta)
+    def counts(self) -> tuple[int, int]:
+        """Trials done and asked, over all architectures."""
+        return self.n_done, int(self.meta["trials_asked"]) * len(self.experiment.scenarios)
 
     def simulate_enough(self, dispatcher: Dispatcher) -> Scan:
         """Run the trials asked; where the scenario asks for a precision instead, double them until it is met."""
@@ -222,17 +193,12 @@ class _Run:
         self._report("")
 
         def take(result: TaskResult) -> None:
-            size = sum(n_bytes(tables) for tables in result.tables)
-            schedule.learn(result.task, result.took_s, size)
-            self.buffer.extend(result.tables)
-            self.buffered_bytes += size
             self.n_done += result.task.count
-            if time.monotonic() - self.flushed_at_s > FLUSH_INTERVAL_S or self.buffered_bytes > FLUSH_BYTES:
-                self._flush()
+            schedule.learn(result.task, result.took_s, self.recording.take(result.tables))
             self._report("")
 
         dispatcher.run(schedule.next_task, take)
-        self._flush()
+        self.recording.flush()
 
     def keep_worst(self, dispatcher: Dispatcher, tables: Mapping[str, Rows]) -> dict[str, TrialRecord]:
         """Run the worst trial of each architecture once more, with its trace."""
@@ -250,15 +216,9 @@ class _Run:
         self.meta["kept"] = {name: record.trial for name, record in kept.items()}
         return kept
 
-    def _flush(self) -> None:
-        self.store.add(self.buffer)
-        self.buffer.clear()
-        self.buffered_bytes = 0
-        self.flushed_at_s = time.monotonic()
-
     def _report(self, text: str) -> None:
         if self.progress is not None:
-            self.progress(self.n_done, self.n_asked, text)
+            self.progress(*self.counts, text)
 
 
 def _result(

@@ -17,7 +17,7 @@ from typing import Any
 
 from small_study import fake_trial
 
-import sim.study.run as study_run
+import sim.study.recording as study_recording
 from sim.scenario.load import load_experiment
 from sim.study import RunOptions, run_experiment
 
@@ -66,7 +66,7 @@ def run(file: Path, out: Path, *, chunk: int, die_at: int) -> dict[str, Any]:
     counter = Counter(die_at)
     for owner, name in OPERATIONS:
         setattr(owner, name, counter.wrap(getattr(owner, name)))
-    study_run.FLUSH_INTERVAL_S = 0.0
+    study_recording.FLUSH_INTERVAL_S = 0.0
     options = RunOptions(trials=TRIALS, workers=1, chunk=chunk, out=out)
     result = run_experiment(load_experiment(file), options, trial_function=fake_trial)
     return {"hash": result.meta["table_hash"], "operations": counter.n}

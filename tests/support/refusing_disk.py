@@ -38,11 +38,11 @@ def drop_privileges() -> None:
 def main(how: str, arguments: list[str]) -> None:
     """Import and compile with all rights, then run with what is left."""
     import sim.study.elements
-    import sim.study.run
+    import sim.study.recording
     from sim.cli import main as regionfall
     from sim.scenario.load import load_experiment
 
-    sim.study.run.FLUSH_INTERVAL_S = 0.0  # each task is stored at once
+    sim.study.recording.FLUSH_INTERVAL_S = 0.0  # each task is stored at once
     if arguments[0] == "run":
         name, scenario = next(iter(load_experiment(Path(arguments[1])).scenarios.items()))
         sim.study.elements.measured_trials(scenario, name, range(1))  # compiled code is cached in other folders

@@ -258,11 +258,11 @@ def main(arguments: list[str]) -> None:
 
     Every result is stored at once, so that there is something to kill a run in the middle of.
     """
-    import sim.study.run as study_run
+    import sim.study.recording as study_recording
     from sim.study import RunOptions, run_experiment
     from sim.study.work import engine_trial
 
-    study_run.FLUSH_INTERVAL_S = 0.0
+    study_recording.FLUSH_INTERVAL_S = 0.0
 
     engine, file, out, workers, chunk, *trials = arguments
     function = {"fake": fake_trial, "slow": slow_trial, "real": engine_trial}[engine]

@@ -176,7 +176,7 @@ def test_a_disk_that_refuses_once_costs_nothing_stored(tmp_path: Path, monkeypat
             raise OSError(code, os.strerror(code))
         real(descriptor)
 
-    monkeypatch.setattr("sim.study.run.FLUSH_INTERVAL_S", 0.0)
+    monkeypatch.setattr("sim.study.recording.FLUSH_INTERVAL_S", 0.0)
     monkeypatch.setattr(parquet.os, "fsync", refuse)
     with pytest.raises(StorageError, match=f"{os.strerror(code)}.*give the same command again"):
         stored(tmp_path, chunk=2)
@@ -189,9 +189,9 @@ FULL = """
 import sys
 from pathlib import Path
 from small_study import fake_trial, small_experiment
-import sim.study.run as study_run
+import sim.study.recording as study_recording
 from sim.study import RunOptions, run_experiment
-study_run.FLUSH_INTERVAL_S = 0.0
+study_recording.FLUSH_INTERVAL_S = 0.0
 run_experiment(small_experiment(Path(sys.argv[1])), RunOptions(trials=6, workers=1, chunk=1, out=Path(sys.argv[2])),
                trial_function=fake_trial)
 """
