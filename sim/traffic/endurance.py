@@ -128,8 +128,6 @@ class Endurance:
         slow : tuple of int and float
             All pods of this pool are so many times slower meanwhile.
         """
-        if any(count >= len(rows) for count, rows in zip(counts, self._worst, strict=True) if count > 0):
-            return 0
         return _highest(lambda level: self._loses_little(counts, level, slow))
 
     def _loses_little(self, counts: tuple[int, ...], level: int, slow: tuple[int, float] | None) -> bool:

@@ -188,8 +188,8 @@ def test_c02_another_group_fails(broken: dict[str, float], within: float) -> Non
 
 @lru_cache
 def centuries() -> dict[str, Comparison]:
-    """The published rates, 600 years."""
-    return three_of_five_figures(three_of_five(0.001, 20), 30, TRUTHS["C02_indep"])
+    """The published rates, 1800 years."""
+    return three_of_five_figures(three_of_five(0.001, 20), 90, TRUTHS["C02_indep"])
 
 
 @pytest.mark.parametrize(("figure", "within"), [("U", 2.0), ("freq_per_h", 1.2), ("mean_down_h", 1.5)])

@@ -133,6 +133,28 @@ def test_a_lost_region_is_not_passed_over(monkeypatch: pytest.MonkeyPatch):
     assert len(run_trial(renewed(scenario), "a", 0).passed_over) > 0
 
 
+def test_pods_that_are_killed_on_the_course_itself_are_killed_when_they_are_due():
+    """A pod that was restarted while it was passed over counts anew from then on.
+
+    The first kill of each trial is compared: what follows from one hangs on the last digits.
+    """
+    text = BASE.replace("limit: 1Gi}\n    calls", "limit: 380Mi}\n    calls")
+    scenario = scenarios(text)["double"]
+    scenario = scenario.model_copy(update={"faults": {"pod-crash": scenario.faults["pod-crash"]}})
+    n_restarted = 0
+    for trial in range(4 * N_TRIALS):
+        skipped, full = run_trial(scenario, "a", trial, keep=True), run_trial(simulated(scenario), "a", trial)
+        first = [next((r for r in of.records if r.kind is Kind.OOM_KILL), None) for of in (skipped, full)]
+        if first[1] is None:
+            assert first[0] is None
+            continue
+        assert first[0] is not None
+        assert first[0].pod == first[1].pod, trial
+        assert first[0].at_s == pytest.approx(first[1].at_s, abs=1800.0)
+        n_restarted += any(r.pod == first[1].pod and r.at_s < first[1].at_s for r in full.records)
+    assert n_restarted > 2, "no pod was restarted before it was killed"
+
+
 def test_times_to_failure_hang_on_the_name_and_the_number_only():
     """Few or many at once, with other clocks or alone; the same numbers as those of the reliability mode."""
     scenario = design(ZONES)["double"]

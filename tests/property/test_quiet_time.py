@@ -145,6 +145,7 @@ def test_losses_taken_for_harmless_that_are_not_show(monkeypatch: pytest.MonkeyP
     """Negative control: with every loss of pods endured, outages are missed."""
     scenario = architectures("plain")["single"]
     monkeypatch.setattr(Endurance, "_limit", lambda self, counts: N_LEVELS)
+    monkeypatch.setattr(Endurance, "limit_if_booked", lambda *_: N_LEVELS)
     unknown = renewed(scenario)
     wrong = [run_trial(unknown, "a", trial) for trial in range(N_TRIALS)]
     right = [run_trial(simulated(scenario), "a", trial) for trial in range(N_TRIALS)]

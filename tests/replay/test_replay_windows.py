@@ -18,6 +18,7 @@ N_TRIALS = 4
 # Half an hour in which pods crash, near enough to saturation that windows open and close.
 HOT = (
     SCENARIO.replace("horizon: 1y", "horizon: 30m")
+    .replace("seed: 7", "seed: 25")
     .replace("trials: 24", f"trials: {N_TRIALS}")
     .replace("every: {exponential: {mean: 1y}}", "every: {exponential: {mean: 1h}}")
     .replace("every: {exponential: {mean: 30d}}", "every: {exponential: {mean: 30m}}")
@@ -56,7 +57,7 @@ def test_workers_and_chunks_change_nothing(experiment: Experiment, expected: str
 def test_another_seed_is_another_run(experiment: Experiment, expected: str, tmp_path: Path) -> None:
     """Negative control: the hash sees the chance inside the windows."""
     path = tmp_path / "other.yaml"
-    path.write_text(HOT.replace("seed: 7", "seed: 8"))
+    path.write_text(HOT.replace("seed: 25", "seed: 8"))
     assert table_hash(run_experiment(load_experiment(path), RunOptions(workers=1)).tables) != expected
 
 
