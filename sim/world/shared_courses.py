@@ -11,7 +11,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from multiprocessing.reduction import DupFd
 from typing import Any, Final
@@ -139,8 +139,6 @@ def made_once(key: tuple[str, ...], make: Callable[[], Arrays]) -> Arrays:
     found = _shared.get(digest)
     if found is None:
         found = make()
-        try:
+        with suppress(OSError):  # no room: the others make it themselves
             _shared.put(digest, found)
-        except OSError:  # no room: the others make it themselves
-            pass
     return found
