@@ -6,11 +6,11 @@ A crew of size n works on n elements at a time; those that wait stand in queues,
 from typing import Any
 
 from sim.reliability import model as at
-from sim.reliability.compiled import compiled, uniform_pair
+from sim.reliability.compiled import inner, uniform_pair
 from sim.reliability.state import set_variable
 
 
-@compiled
+@inner
 def dispatch(m: Any, s: Any, c: int) -> None:
     """Let a crew take on what waits, for as long as somebody is free; more urgent repairs push others aside if it may.
 
@@ -33,12 +33,12 @@ def dispatch(m: Any, s: Any, c: int) -> None:
         _serve(m, s, c, v)
 
 
-@compiled
+@inner
 def _serve(m: Any, s: Any, c: int, v: int) -> None:
     set_variable(m, s, v, at.TRAVELLED_TO if m.crews[c, at.TRAVELS] == 1 else at.REPAIRED)
 
 
-@compiled
+@inner
 def _next_in_line(m: Any, s: Any, c: int) -> int:
     """The most urgent element that waits; among equals by the crew's order. -1 if none waits."""
     urgent = -1
@@ -65,13 +65,13 @@ def _next_in_line(m: Any, s: Any, c: int) -> int:
     return int(urgent)
 
 
-@compiled
+@inner
 def _comes_before(m: Any, s: Any, a: int, b: int) -> bool:
     more = m.variables[a, at.PRIORITY] - m.variables[b, at.PRIORITY]
     return bool(more > 0 or (more == 0 and s.tickets[a] < s.tickets[b]))
 
 
-@compiled
+@inner
 def _chosen(m: Any, s: Any, c: int, n: int) -> int:
     """One of n, each equally likely."""
     u = uniform_pair(m.crew_keys[c], s.trial[0], s.crews[c, at.CREW_DRAWS])[0]
@@ -79,7 +79,7 @@ def _chosen(m: Any, s: Any, c: int, n: int) -> int:
     return min(n - 1, int(u * n))
 
 
-@compiled
+@inner
 def _of_random_kind(m: Any, s: Any, c: int, priority: int) -> int:
     """The longest waiting of a kind, each kind that waits with this priority equally likely."""
     n = 0
@@ -95,7 +95,7 @@ def _of_random_kind(m: Any, s: Any, c: int, priority: int) -> int:
     return -1
 
 
-@compiled
+@inner
 def _first_of(m: Any, s: Any, queue: int, priority: int) -> int:
     """The longest waiting of a kind; with a priority of at least `priority`. -1 if none waits."""
     first = -1
@@ -109,7 +109,7 @@ def _first_of(m: Any, s: Any, queue: int, priority: int) -> int:
     return int(first)
 
 
-@compiled
+@inner
 def _least_urgent(m: Any, s: Any, c: int) -> int:
     """The least urgent element that is worked on, the last come among equals; -1 if none is."""
     least = -1
@@ -121,7 +121,7 @@ def _least_urgent(m: Any, s: Any, c: int) -> int:
     return int(least)
 
 
-@compiled
+@inner
 def take_on(m: Any, s: Any, queue: int) -> None:
     """A crew takes on the longest waiting element of a kind."""
     v = _first_of(m, s, queue, -(2**62))
@@ -129,7 +129,7 @@ def take_on(m: Any, s: Any, queue: int) -> None:
         _serve(m, s, m.queues[queue, at.QUEUE_CREW], v)
 
 
-@compiled
+@inner
 def look(m: Any, s: Any, c: int) -> None:
     """A patrolling crew looks at the kind where it stands: it takes on what waits there, else it goes on."""
     first = m.crews[c, at.CREW_QUEUES]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.laws import Empirical, Exponential, Fixed, Gamma, Law, Lognormal, Weibull
-from sim.reliability.compiled import compiled
+from sim.reliability.compiled import compiled, inner
 
 EXPONENTIAL: Final = 0
 LOGNORMAL: Final = 1
@@ -88,7 +88,7 @@ def duration(kind: int, a: float, b: float, u: float, values: Any) -> float:
     return float(values[int(a) + max(rank, 1) - 1])
 
 
-@compiled
+@inner
 def normal_quantile(p: float) -> float:
     """Return the standard normal quantile of level p in (0, 1), to about 1e-15.
 
@@ -105,7 +105,7 @@ def normal_quantile(p: float) -> float:
     return -z if p < 0.5 else z
 
 
-@compiled
+@inner
 def gamma_shares(shape: float, x: float) -> tuple[float, float]:
     """Return the regularised incomplete gamma functions P(shape, x) and Q = 1 - P: a series below shape + 1, else a
     continued fraction.
@@ -142,7 +142,7 @@ def gamma_shares(shape: float, x: float) -> tuple[float, float]:
     return 1.0 - front * fraction, front * fraction
 
 
-@compiled
+@inner
 def gamma_quantile(shape: float, p: float) -> float:
     """Return x with P(shape, x) = p: Newton's method kept inside a bracket that bisection narrows."""
     z = normal_quantile(p)

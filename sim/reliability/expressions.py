@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sim.reliability.compiled import compiled
+from sim.reliability.compiled import inner
 
 CONSTANT: Final = 0
 VARIABLE: Final = 1
@@ -126,7 +126,7 @@ def deepest(program: Sequence[Operation]) -> int:
     return highest
 
 
-@compiled
+@inner
 def evaluate(m: Any, s: Any, program: int) -> float:
     """Return the value of a model's program on a state."""
     stack, top = s.stack, -1
@@ -151,7 +151,7 @@ def evaluate(m: Any, s: Any, program: int) -> float:
     return float(stack[0])
 
 
-@compiled
+@inner
 def _combined(operation: int, a: float, b: float) -> float:
     if operation == ADD:
         return a + b

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from sim.reliability.compiled import compiled
+from sim.reliability.compiled import inner
 from sim.reliability.model import DUE, N_HEAP
 
 
-@compiled
+@inner
 def place(s: Any, e: int, due: float) -> None:
     """Put an event at a due time, whether it stands in the heap already or not."""
     i = s.heap[e, 1]
@@ -20,7 +20,7 @@ def place(s: Any, e: int, due: float) -> None:
     _down(s, _up(s, i))
 
 
-@compiled
+@inner
 def removed(s: Any, e: int) -> None:
     """Take an event out."""
     i = s.heap[e, 1]
@@ -35,13 +35,13 @@ def removed(s: Any, e: int) -> None:
         _down(s, _up(s, i))
 
 
-@compiled
+@inner
 def _before(s: Any, a: int, b: int) -> bool:
     # Equal times are settled by the events' order, else the answer would depend on the past.
     return s.clocks[a, DUE] < s.clocks[b, DUE] or (s.clocks[a, DUE] == s.clocks[b, DUE] and a < b)
 
 
-@compiled
+@inner
 def _up(s: Any, i: int) -> int:
     e = s.heap[i, 0]
     while i > 0:
@@ -57,7 +57,7 @@ def _up(s: Any, i: int) -> int:
     return i
 
 
-@compiled
+@inner
 def _down(s: Any, i: int) -> None:
     e, n = s.heap[i, 0], s.marks[N_HEAP]
     while True:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sim.reliability import model as at
-from sim.reliability.compiled import compiled, uniform_pair
+from sim.reliability.compiled import compiled, inner, uniform_pair
 from sim.reliability.crews import dispatch, look, take_on
 from sim.reliability.durations import EXPONENTIAL, duration
 from sim.reliability.expressions import evaluate
@@ -59,13 +59,13 @@ def begin(m: Any, s: Any, trial: int) -> None:
             s.down_cause[i] = -1
 
 
-@compiled
+@inner
 def next_time(s: Any) -> float:
     """Return when the next event is due; infinity if none ever is."""
     return s.clocks[s.heap[0, 0], at.DUE] if s.marks[at.N_HEAP] > 0 else math.inf
 
 
-@compiled
+@inner
 def step(m: Any, s: Any) -> int:
     """Let the next event happen; return its number, or -1 if there is none."""
     if s.marks[at.N_HEAP] == 0:
@@ -89,7 +89,7 @@ def step(m: Any, s: Any) -> int:
     return int(e)
 
 
-@compiled
+@inner
 def _mark(s: Any, e: int) -> None:
     if s.dirty[e, 1] == 0:
         s.dirty[e, 1] = 1
@@ -97,7 +97,7 @@ def _mark(s: Any, e: int) -> None:
         s.marks[at.N_DIRTY] += 1
 
 
-@compiled
+@inner
 def _act(m: Any, s: Any, e: int, a: int) -> None:
     kind, target, value = m.actions[a, 0], m.actions[a, 1], m.actions[a, 2]
     prob = m.action_probs[a]
@@ -132,7 +132,7 @@ def _act(m: Any, s: Any, e: int, a: int) -> None:
         _mark(s, target)
 
 
-@compiled
+@inner
 def _settle(m: Any, s: Any) -> None:
     """What follows at the same moment: crews and spares, then clocks, rewards and the watched systems."""
     while s.marks[at.N_FLAGGED] > 0:
@@ -166,7 +166,7 @@ def _settle(m: Any, s: Any) -> None:
             note_outage(s, i, censored=0)
 
 
-@compiled
+@inner
 def note_outage(s: Any, system: int, censored: int) -> None:
     """Log the outage of a system that ends now (or is cut by the horizon); one without length is none."""
     begun = s.down_since[system]
@@ -186,14 +186,14 @@ def note_outage(s: Any, system: int, censored: int) -> None:
     s.marks[at.N_LOG] += 1
 
 
-@compiled
+@inner
 def accrue(s: Any, r: int) -> None:
     """Bring the integral of a reward up to now."""
     s.rewards[r, at.REWARD_SUM] += s.rewards[r, at.REWARD_VALUE] * (s.time[0] - s.rewards[r, at.REWARD_SINCE])
     s.rewards[r, at.REWARD_SINCE] = s.time[0]
 
 
-@compiled
+@inner
 def speed_of(m: Any, s: Any, e: int) -> float:
     """Return how fast an event's clock runs now; 0 if it stands still."""
     kind, when = m.events[e, at.SPEED_KIND], m.events[e, at.WHEN]
@@ -207,7 +207,7 @@ def speed_of(m: Any, s: Any, e: int) -> float:
     return 1.0 if kind == at.BY_LOOK or s.waiting[when] > 0 else 0.0
 
 
-@compiled
+@inner
 def refresh(m: Any, s: Any, e: int) -> None:
     """Start, stop or rescale the clock of an event after what it depends on has changed."""
     new, old = speed_of(m, s, e), s.clocks[e, at.SPEED]
@@ -228,7 +228,7 @@ def refresh(m: Any, s: Any, e: int) -> None:
     place(s, e, now + s.clocks[e, at.LEFT] / new)
 
 
-@compiled
+@inner
 def drawn(m: Any, s: Any, e: int) -> float:
     """Return the next duration of an event's law."""
     first, second = uniform_pair(m.keys[e], s.trial[0], s.fired[e])
@@ -238,7 +238,7 @@ def drawn(m: Any, s: Any, e: int) -> float:
     return duration(m.law_kinds[law], m.law_numbers[law, 0], m.law_numbers[law, 1], u, m.samples)
 
 
-@compiled
+@inner
 def redraw(m: Any, s: Any) -> None:
     """Draw every exponential event that is under way anew, by the state's trial number: the law has no memory.
 
@@ -250,7 +250,7 @@ def redraw(m: Any, s: Any) -> None:
             place(s, e, s.time[0] + s.clocks[e, at.LEFT] / s.clocks[e, at.SPEED])
 
 
-@compiled
+@inner
 def hazards(m: Any, s: Any, out: Any) -> float:
     """Write the rate of each event now into `out` (n_events,) and return their sum; NaN if a law is not exponential."""
     total = 0.0
@@ -261,7 +261,7 @@ def hazards(m: Any, s: Any, out: Any) -> float:
     return total
 
 
-@compiled
+@inner
 def importance(m: Any, s: Any, gate: int) -> float:
     """Return how near a gate is to being down, from 0 (nothing is) to 1 (it is down): the share of the inputs whose
     loss takes it down that are lost already. Linear in one gate; see `gates.depth` for nested ones.

@@ -6,10 +6,10 @@ The only place where `State.x` and `State.counts` are written after the start of
 from typing import Any
 
 from sim.reliability import model as at
-from sim.reliability.compiled import compiled, uniform_pair
+from sim.reliability.compiled import inner, uniform_pair
 
 
-@compiled
+@inner
 def set_variable(m: Any, s: Any, v: int, new: int) -> None:
     """Give a variable a value, and mark all that depends on it."""
     old = s.x[v]
@@ -32,7 +32,7 @@ def set_variable(m: Any, s: Any, v: int, new: int) -> None:
         _mark_reward(s, m.lists[i])
 
 
-@compiled
+@inner
 def _count(m: Any, s: Any, gate: int, change: int) -> None:
     """One more or one less input of a gate is up; what flips is told upwards."""
     stack, n = s.gate_stack, 1
@@ -53,7 +53,7 @@ def _count(m: Any, s: Any, gate: int, change: int) -> None:
                 n += 1
 
 
-@compiled
+@inner
 def _mark_event(s: Any, e: int) -> None:
     if s.dirty[e, 1] == 0:
         s.dirty[e, 1] = 1
@@ -61,7 +61,7 @@ def _mark_event(s: Any, e: int) -> None:
         s.marks[at.N_DIRTY] += 1
 
 
-@compiled
+@inner
 def _mark_reward(s: Any, r: int) -> None:
     if s.dirty_rewards[r, 1] == 0:
         s.dirty_rewards[r, 1] = 1
@@ -69,7 +69,7 @@ def _mark_reward(s: Any, r: int) -> None:
         s.marks[at.N_DIRTY_REWARDS] += 1
 
 
-@compiled
+@inner
 def _move_in_queue(m: Any, s: Any, v: int, old: int) -> None:
     """Keep count of who waits and who is worked on."""
     crew, queue, new = m.variables[v, at.CREW], m.variables[v, at.QUEUE], s.x[v]
@@ -90,27 +90,27 @@ def _move_in_queue(m: Any, s: Any, v: int, old: int) -> None:
     s.marks[at.N_FLAGGED] += 1
 
 
-@compiled
+@inner
 def _go_on(m: Any, s: Any, crew: int) -> None:
     """A patrolling crew goes to its next stop."""
     n = m.crews[crew, at.CREW_QUEUES + 1] - m.crews[crew, at.CREW_QUEUES]
     s.crews[crew, at.SPOT] = (s.crews[crew, at.SPOT] + 1) % n
 
 
-@compiled
+@inner
 def struck(m: Any, s: Any, v: int) -> None:
     """An element that works, or could, goes down: it waits for its crew, or is repaired at once if it has none."""
     if s.x[v] == at.WORKS or s.x[v] == at.DORMANT or s.x[v] == at.STARTING:
         set_variable(m, s, v, at.WAITS if m.variables[v, at.CREW] >= 0 else at.REPAIRED)
 
 
-@compiled
+@inner
 def repaired(m: Any, s: Any, v: int) -> None:
     """An element is back."""
     set_variable(m, s, v, at.DORMANT if m.variables[v, at.POOL] >= 0 else at.WORKS)
 
 
-@compiled
+@inner
 def start_spares(m: Any, s: Any, pool: int) -> None:
     """Let dormant members of a pool start, in its order, for as long as fewer than wanted work or start."""
     first, last = m.pools[pool, at.POOL_MEMBERS], m.pools[pool, at.POOL_MEMBERS + 1]

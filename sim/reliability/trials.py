@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sim.reliability import model as at
-from sim.reliability.compiled import compiled
+from sim.reliability.compiled import compiled, inner
 from sim.reliability.expressions import evaluate
 from sim.reliability.loop import accrue, begin, next_time, note_outage, step
 from sim.reliability.model import Floats, Ints, Model, State, new_state
@@ -123,7 +123,7 @@ def run_until(m: Any, s: Any, horizon: float) -> None:
             note_outage(s, i, 1)
 
 
-@compiled
+@inner
 def run_to_stop(m: Any, s: Any, stop: int, horizon: float) -> bool:
     """Run a history on until program `stop` is true; return whether it became so before the horizon.
 

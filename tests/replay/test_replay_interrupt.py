@@ -25,6 +25,8 @@ if __name__ == "__main__":
     main()
 """
 SUPPORT = Path(__file__).parent.parent / "support"
+PATHS = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
+"""This checkout, for the parent as for its workers."""
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -32,7 +34,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     file = write_scenario(folder)
     (folder / "program.py").write_text(PROGRAM)
     arguments = ["compare", str(file), "--out", str(folder / "run"), "--workers", "2", "--no-report", "--trials", "400"]
-    environment = os.environ | {"PYTHONPATH": str(SUPPORT)}
+    environment = os.environ | {"PYTHONPATH": PATHS}
     return subprocess.Popen(
         [sys.executable, str(folder / "program.py"), *arguments],
         env=environment,
