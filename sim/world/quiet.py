@@ -312,6 +312,8 @@ class Quiet:
     def _make_room(self) -> None:
         """There are other nodes than before: arrays for them, and what does not change of them."""
         assert self._rows is not None
+        if self._moving.marks[N_ROWS]:
+            self._rows.make_room(self._moving)  # counted by the marks that go
         nodes = self._nodes = self._fleet.topology.all_nodes()
         marks_s = self._moving.mark_s
         self._moving, kept = self._new_moving(len(nodes)), self._new_moving(len(nodes))

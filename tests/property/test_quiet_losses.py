@@ -5,6 +5,7 @@ Both ways on the same tape; what people would notice is never passed over, and w
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from quiet_designs import BASE, lost, renewed, scenarios, simulated
 from sim.measures import measure_trial
 from sim.randomness import Draws, uniforms
 from sim.randomness.philox import key_of
+from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
 from sim.traffic.endurance import N_LEVELS, PARTS, Endurance, Slowness
 from sim.world import run_trial
@@ -195,3 +197,15 @@ def _common_cause():
     from sim.scenario.hazards import CommonCause
 
     return CommonCause(zones=0.5)
+
+
+def test_faults_passed_over_before_a_node_was_added_are_counted_too():
+    """People had a node provisioned, the compiled loop got new arrays, and what it had noted till then was lost."""
+    path = Path(__file__).parents[2] / "experiments" / "single_vs_multi_region.yaml"
+    scenario = load_experiment(path, sets=["model.noise=never"]).scenarios["single"]
+    played = Trial(scenario, "single", 1)
+    record, kept = played.run(), run_trial(scenario, "single", 1, keep=True)
+    assert len(played.fleet.topology.nodes["sweden-central"]) > scenario.regions["sweden-central"].nodes.count
+    mine, theirs = measure_trial(record, scenario), measure_trial(kept, scenario)
+    assert mine["fault_kinds"]["occurrences"].tolist() == theirs["fault_kinds"]["occurrences"].tolist()
+    assert mine["trials"]["faults"] == theirs["trials"]["faults"]
