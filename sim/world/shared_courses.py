@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+MOST_BYTES: Final = 1 << 28
+"""Of the file, which may lie in memory: room for some thirty years of a large design. Later courses are not shared."""
 _HEAD_BYTES: Final = 40
 """Of a record: the bytes it takes in all, and its key; zero while it is being written."""
 
@@ -61,7 +63,7 @@ class SharedArrays:
         }
 
     def put(self, key: bytes, arrays: Arrays) -> None:
-        """Give the arrays of a key to the others; nothing happens if another process has done so meanwhile."""
+        """Give the arrays of a key to the others; nothing happens if another process did so, or the file is full."""
         body = _packed(arrays)
         n_bytes = -(-(_HEAD_BYTES + len(body)) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         with self._locked():
@@ -69,6 +71,8 @@ class SharedArrays:
             if key in self._known:
                 return
             at = self._looked
+            if at + n_bytes > MOST_BYTES:
+                return
             os.ftruncate(self._descriptor, at + n_bytes)
             _write(self._descriptor, body, at + _HEAD_BYTES)
             _write(self._descriptor, n_bytes.to_bytes(8, "little") + key, at)  # last: now the record is there

@@ -49,6 +49,16 @@ def test_a_record_whose_writer_was_killed_is_written_over():
     arrays.close()
 
 
+def test_a_full_file_takes_no_more(monkeypatch: pytest.MonkeyPatch):
+    arrays = SharedArrays()
+    arrays.put(KEY, ARRAYS)
+    monkeypatch.setattr(shared_courses, "MOST_BYTES", os.fstat(arrays._descriptor).st_size)
+    arrays.put(bytes(32), ARRAYS)
+    assert arrays.get(bytes(32)) is None
+    assert arrays.get(KEY) is not None
+    arrays.close()
+
+
 CHILDREN = """
 import os, sys
 from multiprocessing import get_context
