@@ -279,11 +279,14 @@ class Parking:
             self._renewed.update(restarted_s)
             self._levels = levels
 
-    def leave(self) -> None:
-        """Wake up: the state is that of the course now, and the totals are those counted while parked."""
+    def leave(self, *, at_end: bool = False) -> None:
+        """Wake up: the state is that of the course now, and the totals are those counted while parked.
+
+        At the end of a trial nobody is killed any more, and levels do not matter.
+        """
         traffic, layout = self._traffic, self._course.blueprint.layout
         now_s, before = traffic.now_s, self._scratch.n_steps
-        for pod in self._renewed:
+        for pod in () if at_end else self._renewed:
             traffic.net.pods[pod, POD_OOM_LEVEL] = self._levels(pod)
         self._renewed.clear()
         traffic.resume(self._along(), n_steps=self._scratch.n_steps - before)
