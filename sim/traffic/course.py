@@ -235,6 +235,24 @@ def _first_from(is_so: NDArray[np.bool_], knot_s: Floats) -> Floats:
     return np.append(np.minimum.accumulate(starts[::-1])[::-1], np.inf)
 
 
+def tolerances(course: Course) -> tuple[Floats, Floats]:
+    """(layout.totals,) how far a state may be from that of the course: absolute, and as a share of what it should be.
+
+    Infinite for what is not compared like that.
+    """
+    layout = course.blueprint.layout
+    absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
+    for begin, end, most, share in (
+        (layout.in_flight, layout.variance, 0.05, 0.02),
+        (layout.variance, layout.credit, 0.1, 0.1),
+        (layout.hold, layout.orbit, 1e-4, 0.02),
+        (layout.orbit, layout.share, 0.05, 0.05),
+        (layout.share, layout.totals, 1e-4, 0.0),
+    ):
+        absolute[begin:end], relative[begin:end] = most, share
+    return absolute, relative
+
+
 class Scratch:
     """Arrays of its own in which a plane is moved beside the one that is simulated.
 

@@ -184,7 +184,8 @@ class Traffic(Looks):
 
     def close(self) -> None:
         """At the horizon: requests that are still open count for what the mean rates expect of them."""
-        self.wake()
+        if self._parking is not None and self._parking.is_parked:
+            self._parking.leave(at_end=True)
         if self._requests is not None:
             self._chooser.spent += self._requests.n_sent
             self._requests.end()

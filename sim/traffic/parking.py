@@ -6,13 +6,14 @@ Pods that come and go are no reason to wake up as long as the others carry the l
 The exactness of each step is argued in docs/design.md, "Quiet time".
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.traffic.course import Change, Course, Scratch, places
+from sim.traffic.course import Change, Course, Scratch, places, tolerances
 from sim.traffic.known import Known
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -32,30 +33,10 @@ _STAYS_S: Final = 3600.0
 """Pods that were added so long ago stay."""
 _LEAST_S: Final = 300.0
 """Parking for less is not worth the look."""
-_FORGOTTEN_TIMES: Final = 20.0
-"""Mean holding times after which nobody who began before a change of speed is left."""
-
-
 _BETWEEN: Final = 0.01
 """What is further outside of its values at two knots is not between them."""
-
-
-def _tolerances(course: Course) -> tuple[Floats, Floats]:
-    """(layout.totals,) how far a state may be from that of the course: absolute, and as a share of what it should be.
-
-    Infinite for what is not compared like that.
-    """
-    layout = course.blueprint.layout
-    absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
-    for begin, end, most, share in (
-        (layout.in_flight, layout.variance, 0.05, 0.02),
-        (layout.variance, layout.credit, 0.1, 0.1),
-        (layout.hold, layout.orbit, 1e-4, 0.02),
-        (layout.orbit, layout.share, 0.05, 0.05),
-        (layout.share, layout.totals, 1e-4, 0.0),
-    ):
-        absolute[begin:end], relative[begin:end] = most, share
-    return absolute, relative
+_FORGOTTEN_TIMES: Final = 20.0
+"""Mean holding times after which nobody who began before a change of speed is left."""
 
 
 class Parking:
@@ -96,6 +77,8 @@ class Parking:
         self._renewed: set[int] = set()
         """Pods that were restarted while they were passed over."""
         self._levels: Callable[[int], float] = lambda _: np.inf
+        self._booked: deque[tuple[float, Floats]] = deque()
+        """Changes of the totals by what was passed over: from when on they are seen, and what."""
         self._passed: list[tuple[float, int]] = []
         """Crashes since it was parked whose loss has to be booked: when, and of which pod."""
         self._other_memory = False
@@ -111,7 +94,7 @@ class Parking:
         """Compare with this course from now on."""
         self._course, self._endurance = course, course.endurance
         self._scratch = Scratch(course)
-        self._absolute, self._relative = _tolerances(course)
+        self._absolute, self._relative = tolerances(course)
 
     # -- while awake ----------------------------------------------------------------------------------
 
@@ -266,9 +249,18 @@ class Parking:
             self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
             self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(ready_s)[pod]
 
-    def book(self, booked: Floats) -> None:
-        """Add (n_groups * N_TOTALS,) what was passed over has changed of the totals."""
-        self._offset += booked.reshape(self._offset.shape)
+    def book(self, from_s: Floats, booked: Floats) -> None:
+        """What was passed over has changed of the totals.
+
+        Parameters
+        ----------
+        from_s : array
+            (n,) from when on each row is seen, s, in order.
+        booked : array
+            (n, n_groups * N_TOTALS) changes between one of these times and the next.
+        """
+        rows = np.flatnonzero(booked.any(axis=1)).tolist()
+        self._booked += [(float(from_s[k]), booked[k].reshape(self._offset.shape).copy()) for k in rows]
 
     def restarted(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
         """Pods were away and are back, and nobody noticed.
@@ -287,11 +279,14 @@ class Parking:
             self._renewed.update(restarted_s)
             self._levels = levels
 
-    def leave(self) -> None:
-        """Wake up: the state is that of the course now, and the totals are those counted while parked."""
+    def leave(self, *, at_end: bool = False) -> None:
+        """Wake up: the state is that of the course now, and the totals are those counted while parked.
+
+        At the end of a trial nobody is killed any more, and levels do not matter.
+        """
         traffic, layout = self._traffic, self._course.blueprint.layout
         now_s, before = traffic.now_s, self._scratch.n_steps
-        for pod in self._renewed:
+        for pod in () if at_end else self._renewed:
             traffic.net.pods[pod, POD_OOM_LEVEL] = self._levels(pod)
         self._renewed.clear()
         traffic.resume(self._along(), n_steps=self._scratch.n_steps - before)
@@ -315,8 +310,10 @@ class Parking:
         return np.asarray(state.reshape(self._offset.shape) + self._offset)
 
     def _book(self) -> None:
-        """Book all that was lost meanwhile."""
+        """Book all that was lost until now."""
         self._settle(self._traffic.now_s)
+        while self._booked and self._booked[0][0] < self._traffic.now_s:
+            self._offset += self._booked.popleft()[1]
         if self._passed:
             at_s, killed = zip(*self._passed, strict=True)
             self._offset += self._endurance.kill_totals(killed, at_s)

@@ -45,7 +45,7 @@ def compiled(function: F) -> F:
 
 
 def inner(function: F) -> F:
-    """The same for functions that only compiled ones call: a way in from Python takes longer to compile than they."""
+    """The same for functions that only compiled ones call: a way in from Python takes longer to compile than it."""
     return _compiled(function, {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
 
 

@@ -45,10 +45,11 @@ def run_until(
     crossings, since_s = 0, -1.0
     while True:
         look_s = context.looks[0][0] if context.looks else math.inf
-        next_s = min(env.peek(), look_s, end_s)
+        event_s = min(env.peek(), end_s)
+        next_s = min(event_s, look_s)
         if tape is not None and tape.next_s < next_s:
             was_parked = traffic.is_parked
-            if was_parked and traffic.parking is not None and tape.pass_over(traffic.parking, next_s):
+            if was_parked and traffic.parking is not None and tape.pass_over(traffic.parking, event_s):
                 continue
             next_s = tape.next_s
             tape.settle()

@@ -16,7 +16,7 @@ class PodState(Enum):
     READY = "ready"
 
 
-@dataclass
+@dataclass(slots=True)
 class AddedMemory:
     """What faults add to the memory of a pod, by occurrence."""
 
@@ -46,7 +46,7 @@ class AddedMemory:
         return mib, rate
 
 
-@dataclass
+@dataclass(slots=True)
 class Pod:
     """One pod slot."""
 

@@ -64,6 +64,7 @@ class Quiet:
     def __init__(self, context: Context, fleet: Fleet, clocks: Clocks) -> None:
         self._context, self._fleet, self._clocks = context, fleet, clocks
         self._regions = context.traffic.names.regions
+        self._looks_s: list[float] = []
         self._rows: Rows | None = None
         self._known: Known | None = None
         self._loaded = (-1, -1)
@@ -101,7 +102,7 @@ class Quiet:
         self._clocks.moved()
         if self._clocks.next_s == before_s:
             return False
-        parking.book(self._moving.booked)
+        parking.book(self._given.month_s, self._moving.booked)
         self._moving.booked[:] = 0.0
         self._unsettled = parking
         if self.writes_all or parking.course.has_hazard:
@@ -155,7 +156,9 @@ class Quiet:
             grounds.append(self._ground())
         ground = grounds[0]
         clocks.ints[:, :CLOCK_SLOW] = ground.aims
+        self._looks_s = [at_s for at_s, _ in self._context.looks]
         self._given = Given(
+            month_s=np.array([-math.inf, *self._looks_s]),
             lasts_s=clocks.lasts_s,
             repairs_s=self._repairs_s(),
             pools=ground.pools.copy(),
@@ -194,7 +197,7 @@ class Quiet:
             used_mib=np.zeros(n_nodes),
             marks=np.zeros(N_MARKS, dtype=np.int64),
             mark_s=np.zeros(N_MARK_TIMES),
-            booked=np.zeros(len(traffic.names.populations) * N_TOTALS),
+            booked=np.zeros((1 + len(self._looks_s), len(traffic.names.populations) * N_TOTALS)),
         )
 
     def _aim(self, clock: Clock) -> tuple[int, int, int, int, int]:

@@ -120,7 +120,7 @@ class Moving(NamedTuple):
     marks: Any
     mark_s: Any
     booked: Any
-    """(n_groups * N_TOTALS,) change of the totals."""
+    """(n_months, n_groups * N_TOTALS) change of the totals, by the month in which it falls."""
 
 
 class Given(NamedTuple):
@@ -137,6 +137,8 @@ class Given(NamedTuple):
     share: Any
     """(n_pods,) load of a pod beside the middle one of its pool."""
     node_mib: Any
+    month_s: Any
+    """(n_months,) when each begins."""
     curves: Any
     peaks: Any
     knot_s: Any

@@ -50,14 +50,23 @@ def highest_level(from_s: float, to_s: float, g: Any) -> float:
 
 
 @inner
-def book(table: Any, first: int, n_rows: int, group: int, level: float, times: float, m: Any) -> None:
+def month_of(at_s: float, g: Any) -> int:
+    """The month in which a time lies."""
+    month = int(g.month_s.shape[0]) - 1
+    while month > 0 and g.month_s[month] > at_s:
+        month -= 1
+    return month
+
+
+@inner
+def book(table: Any, first: int, n_rows: int, group: int, level: float, times: float, booked: Any) -> None:
     """Add what a table says of a population at a level, between two of its rows, to what is booked."""
     place = level * (n_rows - 1)
     below = min(int(place), n_rows - 2)
     part = place - below
     for column in range(group * N_TOTALS, (group + 1) * N_TOTALS):
         low, high = table[first + below, column], table[first + below + 1, column]
-        m.booked[column] += times * (low + part * (high - low))
+        booked[column] += times * (low + part * (high - low))
 
 
 @inner
@@ -65,23 +74,23 @@ def book_rates(table: Any, first: int, n_rows: int, from_s: float, to_s: float, 
     """Add what rates of change of the totals come to between two times; each population goes with its own demand."""
     at_s = from_s
     while at_s < to_s:
-        length_s = min(_PIECE_S, to_s - at_s)
+        length_s, booked = min(_PIECE_S, to_s - at_s), m.booked[month_of(at_s, g)]
         for group in range(g.peaks.shape[0]):
             if g.peaks[group] > 0.0:
-                book(table, first, n_rows, group, level_at(at_s, group, g), 0.5 * length_s, m)
-                book(table, first, n_rows, group, level_at(at_s + length_s, group, g), 0.5 * length_s, m)
+                book(table, first, n_rows, group, level_at(at_s, group, g), 0.5 * length_s, booked)
+                book(table, first, n_rows, group, level_at(at_s + length_s, group, g), 0.5 * length_s, booked)
         at_s += length_s
 
 
 @inner
 def book_once(table: Any, first: int, n_rows: int, at_s: float, times: float, m: Any, g: Any) -> None:
     """Add what happens at one time, at the demand of the population that is nearest to its peak."""
-    level = 0.0
+    level, booked = 0.0, m.booked[month_of(at_s, g)]
     for group in range(g.peaks.shape[0]):
         if g.peaks[group] > 0.0:
             level = max(level, level_at(at_s, group, g))
     for group in range(g.peaks.shape[0]):
-        book(table, first, n_rows, group, level, times, m)
+        book(table, first, n_rows, group, level, times, booked)
 
 
 @inner

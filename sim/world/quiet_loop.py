@@ -132,7 +132,7 @@ def copy(source: Any, target: Any) -> None:
     copy_row(source.used_mib, target.used_mib)
     copy_row(source.marks, target.marks)
     copy_row(source.mark_s, target.mark_s)
-    copy_row(source.booked, target.booked)
+    copy_rows(source.booked, target.booked)
 
 
 @inner

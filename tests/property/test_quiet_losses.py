@@ -86,6 +86,19 @@ def test_disturbances_and_the_fleet_are_the_same_either_way(text: str):
             assert all(mine.used_mib == theirs.used_mib for mine, theirs in nodes)
 
 
+def test_what_is_passed_over_is_booked_in_its_month():
+    """Without regions that are lost hardly anything is played, and months lie within one run of the loop."""
+    scenario = design(MILD.replace("attempts: 3", "attempts: 1"))["double"]
+    faults = {name: fault for name, fault in scenario.faults.items() if name != "region-loss"}
+    scenario = scenario.model_copy(update={"faults": faults})
+    skipped, full = run_trial(scenario, "a", 0), run_trial(simulated(scenario), "a", 0)
+    assert len(skipped.month_totals) == 3
+    months = [of.month_totals[:, 0, 0] - of.month_totals[:, 0, 1] for of in (skipped, full)]
+    assert months[0] == pytest.approx(months[1], rel=0.02, abs=5.0)
+    assert skipped.month_totals.sum(axis=0) == pytest.approx(skipped.totals, rel=1e-12, abs=1e-6)
+    assert months[1].max() > 2.0 * months[1].min() + 10.0, "all months are alike, and nothing is shown"
+
+
 def test_what_slowness_costs_is_booked(monkeypatch: pytest.MonkeyPatch):
     """Users who do not try again lose what a slow pool does not answer in time; without booking nothing shows."""
     text = MILD.replace("attempts: 3", "attempts: 1")
