@@ -357,8 +357,9 @@ class Parking:
         pods, other = self._traffic.net.pods, self._has_other_memory()
         needed = self._course.enough
         if missing:
-            pools = pods[:, POD_POOL].astype(int)
-            needed = np.where(np.isin(pools, pools[list(missing)]), places(self._traffic.net), needed)
+            short = np.zeros(len(self._course.net.pools), dtype=bool)
+            short[self._pool_of[list(missing)]] = True
+            needed = np.where(short[self._pool_of], places(self._traffic.net), needed)
         spare_mib = (pods[:, POD_ROOM_MIB] - needed * pods[:, POD_PER_REQUEST_MIB])[other]
         loss, at_s = pods[other, POD_ROOM_LOSS], pods[other, POD_ROOM_AT_S]
         lasts_s = np.divide(spare_mib, loss, out=np.where(spare_mib >= 0.0, np.inf, -np.inf), where=loss > 0.0)
