@@ -37,7 +37,7 @@ from years_models import RARE_REGION, TapeTrial, exact_downtime_h
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "results" / "benchmarks" / "rare_years.json"
 CRASHES = "  pod-crash: {target: any pod, every: {exponential: {mean: 60d}}, effect: down, repair: restart}\n"
-REPETITIONS = 1000
+REPETITIONS = 400
 
 
 def designs(*, quick: bool) -> list[dict[str, Any]]:

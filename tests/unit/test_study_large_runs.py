@@ -10,7 +10,7 @@ from small_study import fake_trial, small_experiment
 from sim.report import build_report
 from sim.scenario.schema import Scenario
 from sim.study import RunOptions, RunResult, load_result, run_experiment
-from sim.study import run as study_run
+from sim.study import recording as study_recording
 from sim.study.parquet import read_table
 from sim.study.stored_rows import RowsOnDisk
 from sim.study.stored_tables import StoredTables
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large")
     options = RunOptions(trials=TRIALS, workers=1, chunk=3, out=path / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_run, "FLUSH_INTERVAL_S", 0.0)
+        patch.setattr(study_recording, "FLUSH_INTERVAL_S", 0.0)
         for _ in range(2):
             run_experiment(small_experiment(path), options, trial_function=whole_trial)
             parts = sorted((path / "run" / "trials").iterdir())
