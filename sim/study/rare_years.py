@@ -185,6 +185,8 @@ class _Sampling:
     def run(self, tapes: Tapes, dispatcher: Dispatcher) -> RareYears:
         """Pilot, strata, rounds."""
         names = list(self.experiment.scenarios)
+        for text in self.store.damage:
+            self._report(text)
         if any(self.store.done().values()):
             self._note(self.store.tables(names, N_PILOT_TAPES + MOST_TAPES))
         pilot = tapes.pilot()
@@ -229,9 +231,9 @@ class _Sampling:
         """Trials done and asked so far, over all designs."""
         return sum(len(mine) for mine in self.losses.values()), self.n_asked
 
-    def _report(self) -> None:
+    def _report(self, text: str = "") -> None:
         if self.progress is not None:
-            self.progress(*self.counts, "")
+            self.progress(*self.counts, text)
 
     # -- numbers --------------------------------------------------------------------------------------
 
