@@ -20,7 +20,7 @@ OFFICE = (0.0,) * 9 + (1.0,) * 8 + (0.0,) * 7
 """9-17, each hour whole."""
 PEOPLE, DEPENDENCE, WAGE = 10_000, 0.3, 60.0
 WEEKS = 52
-N_TRIALS = 80
+N_TRIALS = 120
 
 
 def calendar(days: str) -> Calendar:

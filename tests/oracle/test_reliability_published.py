@@ -62,13 +62,13 @@ class TestEmbedded:
     def test_actuators_are_the_cause_within_twelve_hours(self):
         """6.84e-5 (truths/README.md); the published property of that name counts the sensors instead."""
         machine = embedded()
-        labels, n = machine.names.labels, 2_000_000
+        labels, n = machine.names.labels, 1_000_000
         found = first_passages(machine.compile(), np.arange(n), REWARDS.index("down"), len(labels), horizon=12.0)
         by = {label: int((found.cause == labels.index(label)).sum()) for label in CAUSES}
-        check(share_of(by["actuator"], n, 6.84422644e-5), 3e-5)
-        check(share_of(sum(by.values()), n, self.TRUTH["P_down_by_12h"]), 3e-4)
+        check(share_of(by["actuator"], n, 6.84422644e-5), 5e-5)
+        check(share_of(sum(by.values()), n, self.TRUTH["P_down_by_12h"]), 5e-4)
         assert (found.time[found.cause == -1] == 12.0).all()
-        refute(share_of(by["sensor"], n, 6.84422644e-5), 3e-5)
+        refute(share_of(by["sensor"], n, 6.84422644e-5), 5e-5)
 
     def test_control_one_more_skip_is_borne(self):
         found, labels = self.passages(max_count=3)
