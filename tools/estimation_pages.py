@@ -118,7 +118,8 @@ def render_years(found: dict[str, Any]) -> str:
         f"{about['processor']}, load at the start {about['load_at_start']}. `worth` is by variance: "
         "years as they come over years by strata. "
         f"The pilot's years ({found['designs'][-1]['pilot']} a design, one pilot for all) are not counted. "
-        "The region that is lost once in twenty years is down 0.4994 h a year, by its two-state chain."
+        "The region that is lost once in twenty years is down "
+        f"{found['coverage'][0]['exact']:.4g} h a year, by its two-state chain."
     )
     return "\n".join(
         [text, "", *_table(head, body), "", "Of the whole procedure, stops included:", "", *_list(covered)]
