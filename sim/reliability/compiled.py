@@ -4,38 +4,20 @@ Numba keys its cache by the one file that holds a function; a change in a functi
 unnoticed. So the cache folder is named by a hash of all sources that are compiled together.
 """
 
-import os
-import sys
-import tempfile
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
 
+from sim.compilation import cache_folder
 from sim.randomness import philox as generator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _cache_folder() -> Path:
-    checks = f"reliability, bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
-    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(generator.__file__)):
-        digest.update(path.read_bytes())
-    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        # A folder of our own that nobody else can write: cached code is code.
-        return Path(tempfile.mkdtemp(prefix="regionfall-"))
-    return folder
-
-
-_FOLDER: Final = str(_cache_folder())
+_SOURCES: Final = (*sorted(Path(__file__).parent.glob("*.py")), Path(generator.__file__))
+_FOLDER: Final = str(cache_folder("reliability", _SOURCES))
 
 
 def compiled(function: F) -> F:

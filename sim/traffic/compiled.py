@@ -5,16 +5,14 @@ Numba keys its cache by the age and size of the one file that holds a function. 
 cache folder is named by a hash of all sources that are compiled together.
 """
 
-import os
-import sys
-import tempfile
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba import types
+
+from sim.compilation import cache_folder
 
 _SOURCES = (
     *(
@@ -33,24 +31,7 @@ _SOURCES = (
     *("crowd.py", "request_jobs.py", "request_calls.py", "request_users.py", "request_looks.py", "requests.py"),
 )
 
-
-def _cache_folder() -> Path:
-    # Numba reuses code that was compiled without bounds checks when they are asked for.
-    checks = f"bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
-    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
-    for name in _SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
-    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        # A folder of our own that nobody else can write: cached code is code.
-        return Path(tempfile.mkdtemp(prefix="regionfall-"))
-    return folder
-
-
-numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+numba.config.CACHE_DIR = str(cache_folder("traffic", (Path(__file__).with_name(name) for name in _SOURCES)))  # type: ignore[attr-defined]
 
 F8, I8 = types.float64, types.int64
 F1, F2, F3, I1, I2 = F8[::1], F8[:, ::1], F8[:, :, ::1], I8[::1], I8[:, ::1]

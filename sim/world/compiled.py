@@ -3,40 +3,28 @@
 Only what passes over faults is compiled; everything that is played out is SimPy.
 """
 
-import os
-import sys
-import tempfile
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numba
 
+from sim.compilation import cache_folder
 from sim.randomness import philox as generator
 from sim.traffic import endurance, layout
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SOURCES: Final = ("compiled.py", "quiet_arrays.py", "quiet_draws.py", "quiet_fleet.py", "quiet_loop.py")
 
-
-def _cache_folder() -> Path:
-    checks = f"world, bounds checks: {os.environ.get('NUMBA_BOUNDSCHECK')}"
-    digest = sha256(f"{numba.__version__} {sys.version} {checks}".encode())
-    sources = [Path(__file__).with_name(name) for name in _SOURCES]
-    for path in (*sources, *(Path(str(module.__file__)) for module in (generator, layout, endurance))):
-        digest.update(path.read_bytes())
-    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    folder = Path(given or Path.home() / ".cache") / "regionfall" / digest.hexdigest()[:20]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        # A folder of our own that nobody else can write: cached code is code.
-        return Path(tempfile.mkdtemp(prefix="regionfall-"))
-    return folder
-
-
-_FOLDER: Final = str(_cache_folder())
+_FOLDER: Final = str(
+    cache_folder(
+        "world",
+        [
+            *(Path(__file__).with_name(name) for name in _SOURCES),
+            *(Path(str(module.__file__)) for module in (generator, layout, endurance)),
+        ],
+    )
+)
 
 
 def compiled(function: F) -> F:

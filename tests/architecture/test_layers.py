@@ -14,7 +14,7 @@ MODULES = {
 ORDER = (
     ("errors", "units"),
     ("scenario",),
-    ("randomness", "laws"),
+    ("randomness", "laws", "compilation"),
     ("traffic",),
     ("world",),
     ("reliability",),
