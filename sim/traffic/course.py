@@ -134,6 +134,13 @@ class Course:
         return bool(self.moving[-1, layout.hazard : layout.hold].max(initial=0.0) > 0.0)
 
     @cached_property
+    def hazards(self) -> NDArray[np.float32]:
+        """(n, n_pods) integrated hazard of an OOM kill at the knots; no rows if there is none at all."""
+        layout = self.blueprint.layout
+        found = self.moving[:, layout.hazard : layout.hold]
+        return np.ascontiguousarray(found if self.has_hazard else found[:0])
+
+    @cached_property
     def enough(self) -> Floats:
         """(n_pods,) free places in memory with which no pod is near a kill at any time of the course; see `_enough`."""
         return np.array([_enough(self, pod) for pod in range(len(self.net.pods))])
@@ -158,6 +165,35 @@ class Course:
         low, high = self.moving[self.knot(at_s)], self.moving[self.knot(at_s) + 1]
         most, least = np.maximum(low, high), np.minimum(low, high)
         return bool(((state <= most + margin + relative * most) & (state >= least - margin - relative * least)).all())
+
+    def is_near(self, state: Floats, expected: Floats) -> bool:
+        """Whether a state (size,) is the expected one, within the tolerance of the integration; totals do not count."""
+        layout = self.blueprint.layout
+        absolute, relative = self.tolerances
+        difference, should = np.abs(state - expected)[: layout.totals], np.abs(expected[: layout.totals])
+        if (difference > absolute + relative * should).any():
+            return False
+        # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
+        booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
+        return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
+
+    @cached_property
+    def tolerances(self) -> tuple[Floats, Floats]:
+        """(layout.totals,) how far a state may be from the expected one: absolute, and as a share of what it should be.
+
+        Infinite for what is not compared like that.
+        """
+        layout = self.blueprint.layout
+        absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
+        for begin, end, most, share in (
+            (layout.in_flight, layout.variance, 0.05, 0.02),
+            (layout.variance, layout.credit, 0.1, 0.1),
+            (layout.hold, layout.orbit, 1e-4, 0.02),
+            (layout.orbit, layout.share, 0.05, 0.05),
+            (layout.share, layout.totals, 1e-4, 0.0),
+        ):
+            absolute[begin:end], relative[begin:end] = most, share
+        return absolute, relative
 
     @cached_property
     def _knots(self) -> list[float]:
@@ -233,24 +269,6 @@ def _first_from(is_so: NDArray[np.bool_], knot_s: Floats) -> Floats:
     """(n,) start of the first interval from each knot on in which it is so; infinite if there is none."""
     starts = np.where(is_so, knot_s[:-1], np.inf)
     return np.append(np.minimum.accumulate(starts[::-1])[::-1], np.inf)
-
-
-def tolerances(course: Course) -> tuple[Floats, Floats]:
-    """(layout.totals,) how far a state may be from that of the course: absolute, and as a share of what it should be.
-
-    Infinite for what is not compared like that.
-    """
-    layout = course.blueprint.layout
-    absolute, relative = np.full(layout.totals, np.inf), np.zeros(layout.totals)
-    for begin, end, most, share in (
-        (layout.in_flight, layout.variance, 0.05, 0.02),
-        (layout.variance, layout.credit, 0.1, 0.1),
-        (layout.hold, layout.orbit, 1e-4, 0.02),
-        (layout.orbit, layout.share, 0.05, 0.05),
-        (layout.share, layout.totals, 1e-4, 0.0),
-    ):
-        absolute[begin:end], relative[begin:end] = most, share
-    return absolute, relative
 
 
 class Scratch:

@@ -11,29 +11,23 @@ from typing import Final
 
 import numpy as np
 
-from sim.traffic.course import NO_HAZARD_PER_S, Change, Course, Scratch
+from sim.traffic.course import Change, Course, Scratch
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
+from sim.traffic.levels import N_LEVELS, PARTS, RATE_S, WATCH_S, Levels
+from sim.traffic.restarts import Restart, Restarts
 
-N_LEVELS: Final = 24
-"""Demand is tried in this many steps of the peak; an answer is rounded to the safe side."""
-_SETTLE_S: Final = 6.0 * 3600.0
-_WATCH_S: Final = 1800.0
 _BOOK_S: Final = 900.0
 _SUCCESS_SLACK: Final = 1e-6
 """Success may fall by so much: less than a second of lost requests in ten days of a lost pod."""
 _BOOKED_AT: Final = (6, 12, 18, 24)
-PARTS: Final = 8
-"""Parts of a level at which slowness is tried where it has to be ..."""
 _BENDS_BY: Final = 1e-5
-"""... because from one level to the next so much larger a share of the requests is lost."""
+"""Slowness is tried at parts of a level where from one level to the next so much larger a share is lost."""
 _BOOKED_SLACK: Final = 2e-4
 """Where what it costs is booked, such a share of the requests may be lost, or so much more from one level to the next:
 then straight lines between the levels are good to a few requests an hour."""
 _GROWS_BY: Final = 1.6
 """... or what is lost may grow by so many times: of a curve that bends like that, lines are good to 3 %."""
-_RATE_S: Final = 600.0
-"""Rates are means over so long, after half an hour."""
 
 
 @dataclass
@@ -66,7 +60,7 @@ class Endurance:
     """
 
     def __init__(self, course: Course) -> None:
-        self._course = course
+        self._course, self._levels = course, Levels(course)
         names, shares = course.blueprint.names, course.net.pods[:, POD_SHARE]
         first = np.concatenate([[0], np.cumsum(names.slots)]).astype(int)
         running = course.net.pods[:, POD_READY] != 0.0
@@ -79,9 +73,7 @@ class Endurance:
             rows.sort(key=lambda p: -shares[p])
             self._worst.append(rows[1:] + rows[:1])
         self.limit = lru_cache(maxsize=None)(self._limit)
-        self._steady = lru_cache(maxsize=None)(self._steady_state)
         self._booked = lru_cache(maxsize=None)(self._totals_of_a_kill)
-        self._steady_rates = lru_cache(maxsize=None)(self._steady_rates_of)
         self._ones = [tuple(int(i == pool) for i in range(len(self._worst))) for pool in range(len(self._worst))]
 
     def until_s(self, counts: tuple[int, ...], at_s: float) -> float:
@@ -132,22 +124,22 @@ class Endurance:
 
     def _loses_little(self, counts: tuple[int, ...], level: int, slow: tuple[int, float] | None) -> bool:
         """Whether nothing crosses a threshold, and hardly any request is lost that would not be if all pods ran."""
-        steady = self._steady(level)
+        steady = self._levels.steady(level)
         if steady is None:
             return False
-        normal = self._steady_rates(level)
+        normal = self._levels.steady_rates(level)
         if slow is not None:
             slower = self._slower(*slow, level)
             if slower is None:
                 return False
             normal = normal + slower[1]
-        scratch = self._at(level)
+        scratch = self._levels.at(level)
         if slow is not None:
             scratch.set_speed(*slow)
         self._kill(scratch, counts)
-        if not self._stays_quiet(scratch, steady):
+        if not self._levels.stays_quiet(scratch, steady):
             return False
-        return bool((self._lost(self._rates(scratch), normal) <= _BOOKED_SLACK).all())
+        return bool((self._lost(self._levels.rates(scratch), normal) <= _BOOKED_SLACK).all())
 
     @staticmethod
     def _lost(rates: Floats, normal: Floats) -> Floats:
@@ -173,13 +165,13 @@ class Endurance:
         free = self.limit(counts)
         rates = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
         for level in range(free + 1, N_LEVELS + 1):
-            if self._steady(level) is None:
+            if self._levels.steady(level) is None:
                 break
-            scratch = self._at(level)
+            scratch = self._levels.at(level)
             self._kill(scratch, counts)
-            if not scratch.run(_WATCH_S, self._course.guards):
+            if not scratch.run(WATCH_S, self._course.guards):
                 break
-            rates[level] = self._rates(scratch) - self._steady_rates(level)
+            rates[level] = self._levels.rates(scratch) - self._levels.steady_rates(level)
         return free, rates
 
     def slowness(self, pool: int, factor: float) -> "Slowness":
@@ -206,24 +198,38 @@ class Endurance:
 
     def _slower(self, pool: int, factor: float, level: float) -> tuple[Floats, Floats, Floats] | None:
         """Share lost of each population, rates (1/s) and what changes once (`Slowness`); None if not endured."""
-        steady = self._steady(level)
+        steady = self._levels.steady(level)
         if steady is None:
             return None
-        scratch, totals, normal = self._at(level), self._course.blueprint.layout.totals, self._steady_rates(level)
+        scratch, totals, normal = (
+            self._levels.at(level),
+            self._course.blueprint.layout.totals,
+            self._levels.steady_rates(level),
+        )
         before = scratch.state[totals:].copy()
         scratch.set_speed(pool, factor)
-        if not self._stays_quiet(scratch, steady):
+        if not self._levels.stays_quiet(scratch, steady):
             return None
         then = scratch.state[totals:].copy()
-        rates = self._rates(scratch)
-        once = then - before - rates * _WATCH_S
+        rates = self._levels.rates(scratch)
+        once = then - before - rates * WATCH_S
         before = scratch.state[totals:].copy()
         scratch.set_speed(pool, 1.0)
-        if not scratch.run(_WATCH_S + _RATE_S + _BOOK_S, self._course.guards):
+        if not scratch.run(WATCH_S + RATE_S + _BOOK_S, self._course.guards):
             return None
         # Who waits longer at the begin is served at the end: apart from each other they say nothing.
         once += scratch.state[totals:] - before - normal * _BOOK_S
         return self._lost(rates, normal), rates - normal, once
+
+    def restart(self, pool: int, down_s: float) -> Restart:
+        """How much of a crash is endured after which a pod of this pool is back in `down_s`, and what it costs."""
+        if len(self._worst[pool]) < 2:  # the pool would be gone
+            return Restart(0, np.zeros((N_LEVELS * PARTS + 1, len(self._course.net.groups) * N_TOTALS)))
+        return Restarts(self._levels, down_s).found(self._worst[pool][0], self._middle(pool))
+
+    def restart_kills(self, pod: int, down_s: float) -> Floats:
+        """(N_LEVELS + 1, n_pods) logarithm of what the restart of a pod adds to the hazard of each."""
+        return Restarts(self._levels, down_s).kills(pod)
 
     def kill_by_level(self, pool: int) -> Floats:
         """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
@@ -267,63 +273,19 @@ class Endurance:
         return _highest(lambda level: self._endures(counts, level))
 
     def _endures(self, counts: tuple[int, ...], level: int) -> bool:
-        scratch, steady = self._at(level), self._steady(level)
+        scratch, steady = self._levels.at(level), self._levels.steady(level)
         if steady is None:
             return False
         before = scratch.net.group_algebra[:, FLOW_SUCCESS].copy()
         self._kill(scratch, counts)
-        if not self._stays_quiet(scratch, steady):
+        if not self._levels.stays_quiet(scratch, steady):
             return False
         return bool((scratch.net.group_algebra[:, FLOW_SUCCESS] >= before - _SUCCESS_SLACK).all())
-
-    def _stays_quiet(self, scratch: Scratch, steady: Floats) -> bool:
-        """Whether in the next half hour nothing crosses a threshold, and no pod comes near its memory limit."""
-        if not scratch.run(_WATCH_S, self._course.guards):
-            return False
-        layout = self._course.blueprint.layout
-        hazard = scratch.state[layout.hazard : layout.hold] - steady[layout.hazard : layout.hold]
-        return bool(hazard.max(initial=0.0) <= NO_HAZARD_PER_S * _WATCH_S)
-
-    def _rates(self, scratch: Scratch) -> Floats:
-        """(n_groups * N_TOTALS,) how fast totals grow, 1/s, from now on at a constant demand."""
-        totals = self._course.blueprint.layout.totals
-        before = scratch.state[totals:].copy()
-        scratch.run(_WATCH_S + _RATE_S)
-        return np.asarray((scratch.state[totals:] - before) / _RATE_S)
-
-    def _steady_rates_of(self, level: float) -> Floats:
-        scratch = self._at(level)
-        scratch.run(_WATCH_S)
-        return self._rates(scratch)
-
-    def _at(self, level: float) -> Scratch:
-        """A plane in the steady state of a level, at time 0."""
-        scratch = self._at_constant_demand(level)
-        steady = self._steady(level)
-        if steady is not None:
-            scratch.begin(0.0, steady)
-            scratch.run(1e-3)  # so that the algebra is that of the state
-        return scratch
-
-    def _at_constant_demand(self, level: float) -> Scratch:
-        scratch = Scratch(self._course, own_curves=True)
-        curves = scratch.net.curves
-        curves[:, :3] = 1.0
-        curves[:, 3] = self._course.peak_per_s * level / N_LEVELS
-        return scratch
-
-    def _steady_state(self, level: float) -> Floats | None:
-        """State in the long run at a constant demand; None if there something crosses a threshold anyway."""
-        scratch = self._at_constant_demand(level)
-        scratch.begin(0.0, self._course.blueprint.state)
-        scratch.run(_SETTLE_S)
-        scratch.begin(0.0, scratch.state.copy())
-        return scratch.state.copy() if scratch.run(_WATCH_S, self._course.guards) else None
 
     def _kill_totals(self, pool: int, level: int) -> Floats:
         found = []
         for killed in ([], [self._middle(pool)]):
-            scratch = self._at(level)
+            scratch = self._levels.at(level)
             for pod in killed:
                 scratch.change(Change(0.0, pod, starts=False))
             scratch.run(_BOOK_S)

@@ -1,7 +1,7 @@
 """What is known so far of losses and slowness that a plane endures, as tables for compiled code (`world.quiet_loop`).
 
 Asked for one by one and kept with the course, so that each answer is found once for all trials. Levels of demand are
-numbers of steps of the peak (`endurance.N_LEVELS`).
+numbers of steps of the peak (`levels.N_LEVELS`).
 """
 
 import math
@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sim.traffic.endurance import N_LEVELS, PARTS, Endurance
+from sim.traffic.endurance import Endurance
 from sim.traffic.layout import N_TOTALS, POD_POOL, POD_READY
+from sim.traffic.levels import N_LEVELS, PARTS
 from sim.traffic.network import Network
 
 UNKNOWN: Final = -1
@@ -29,6 +30,13 @@ class Tables(NamedTuple):
     """(n_pools * (most + 1) * (N_LEVELS + 1), n_groups * N_TOTALS) what they change of the totals, 1/s."""
     kill: Any
     """(n_pools * (N_LEVELS + 1), n_groups * N_TOTALS) what the end of one pod changes of them."""
+    restart: Any
+    """(n_pools,) highest part of a level at which the crash and restart of one pod is endured."""
+    restart_once: Any
+    """(n_pools * (N_LEVELS * PARTS + 1), n_groups * N_TOTALS) what it changes of the totals."""
+    restart_kills: Any
+    """(n_pods, N_LEVELS + 1, n_pods) logarithm of what it adds to the hazard of each pod, by who crashes and level;
+    NaN where nobody has asked yet."""
     slow: Any
     """(n_slow,) highest part of a level at which a slowness is endured."""
     slow_loss: Any
@@ -70,6 +78,9 @@ class Known:
             free=np.full((n_pools, self._most + 1), UNKNOWN),
             cost=np.zeros((n_pools * (self._most + 1) * (N_LEVELS + 1), n_columns)),
             kill=np.concatenate(kills) if kills else np.zeros((0, n_columns)),
+            restart=np.full(n_pools, UNKNOWN),
+            restart_once=np.zeros((n_pools * (N_LEVELS * PARTS + 1), n_columns)),
+            restart_kills=np.full((len(net.pods), N_LEVELS + 1, len(net.pods)), np.nan),
             slow=np.zeros(0, dtype=np.int64),
             slow_loss=np.zeros((0, self._most + 1), dtype=np.int64),
             slow_rates=np.zeros((0, n_columns)),
@@ -129,6 +140,16 @@ class Known:
         """How much of a loss in one pool is endured."""
         counts = tuple(n_missing * one for one in self._endurance.one_of(pool))
         self.tables.alone[pool, n_missing] = self._endurance.limit_if_booked(counts)
+
+    def find_restart(self, pool: int, down_s: float) -> None:
+        """How much of the restart of one pod is endured, and what it costs."""
+        found, first = self._endurance.restart(pool, down_s), pool * (N_LEVELS * PARTS + 1)
+        self.tables.restart_once[first : first + len(found.once)] = found.once
+        self.tables.restart[pool] = found.limit
+
+    def find_restart_kills(self, pod: int, down_s: float) -> None:
+        """What the restart of a pod adds to the hazard of the others."""
+        self.tables.restart_kills[pod] = self._endurance.restart_kills(pod, down_s)
 
     def find_cost(self, pool: int, n_missing: int) -> None:
         """What it costs that pods of one pool are missing."""

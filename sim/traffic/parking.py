@@ -7,13 +7,13 @@ The exactness of each step is argued in docs/design.md, "Quiet time".
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.traffic.course import Change, Course, Scratch, places, tolerances
+from sim.traffic.course import Change, Course, Scratch, places
 from sim.traffic.known import Known
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
@@ -94,7 +94,7 @@ class Parking:
         """Compare with this course from now on."""
         self._course, self._endurance = course, course.endurance
         self._scratch = Scratch(course)
-        self._absolute, self._relative = tolerances(course)
+        self._absolute, self._relative = course.tolerances
 
     # -- while awake ----------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Parking:
         ):
             return
         self._scratch.along(now_s, sorted(missing), [], _WARM_S)
-        if self._is_near(self._scratch.state):
+        if self._course.is_near(self._traffic.state, self._scratch.state):
             self._park(now_s, missing, until_s)
 
     def _settled_from_s(self, now_s: float) -> float:
@@ -184,16 +184,6 @@ class Parking:
             return False
         return bool(same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards))
 
-    def _is_near(self, expected: Floats) -> bool:
-        """Whether the state is that of the course, within the tolerance of the integration."""
-        layout, state = self._course.blueprint.layout, self._traffic.state
-        difference, should = np.abs(state - expected)[: layout.totals], np.abs(expected[: layout.totals])
-        if (difference > self._absolute + self._relative * should).any():
-            return False
-        # Booked ones count as far as they are inside only: what no demand ever moves may stay from the day before.
-        booked, should = (np.minimum(v[layout.credit : layout.hazard], v[: layout.variance]) for v in (state, expected))
-        return bool((np.abs(booked - should) <= 0.1 + 0.1 * should).all())
-
     # -- while parked ---------------------------------------------------------------------------------
 
     def takes(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -229,25 +219,19 @@ class Parking:
         """What is known so far of losses that are endured on this course."""
         return self._course.known
 
-    def killed_from_s(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> float:
-        """Before when no pod is killed by the hazard of the course, were these (row -> s) ready again at these times.
+    def counts_hazard(self) -> NDArray[np.bool_]:
+        """(n_pods,) pods that the hazard of the course is about: not those that were given more memory."""
+        return self._hazardous
 
-        `levels` says the OOM level of each of them.
+    def reach(self) -> Floats:
+        """(n_pods,) integrated hazard of the course at which each pod is killed; infinite if nothing on it does, and
+        NaN for pods whose level nobody has asked for.
         """
-        if not self._course.has_hazard:
-            return np.inf
-        levels_before = self._traffic.net.pods[:, POD_OOM_LEVEL].copy()
-        before = self._hazard.copy(), self._hazard_from.copy()
-        self._restart(restarted_s, levels)
-        found_s = self._killed_from_s()
-        self._traffic.net.pods[:, POD_OOM_LEVEL] = levels_before
-        self._hazard, self._hazard_from = before
-        return found_s
-
-    def _restart(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
-        for pod, ready_s in restarted_s.items():
-            self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
-            self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(ready_s)[pod]
+        pods = self._traffic.net.pods
+        levels = np.where((pods[:, POD_READY] != 0.0) & self._hazardous, pods[:, POD_OOM_LEVEL], np.inf)
+        reach = levels - self._hazard + self._hazard_from
+        reach[list(self._renewed)] = np.nan
+        return reach
 
     def book(self, from_s: Floats, booked: Floats) -> None:
         """What was passed over has changed of the totals.
@@ -262,22 +246,33 @@ class Parking:
         rows = np.flatnonzero(booked.any(axis=1)).tolist()
         self._booked += [(float(from_s[k]), booked[k].reshape(self._offset.shape).copy()) for k in rows]
 
-    def restarted(self, restarted_s: Mapping[int, float], levels: Callable[[int], float]) -> None:
+    def passed(
+        self, restarted: Iterable[int], started_s: Floats, reach: Floats, levels: Callable[[int], float]
+    ) -> None:
         """Pods were away and are back, and nobody noticed.
 
         Parameters
         ----------
-        restarted_s : mapping
-            Row of each of them -> when it was ready again the last time, s.
+        restarted : iterable of int
+            Their rows.
+        started_s : array
+            (n_pods,) when each pod was ready the last time, s.
+        reach : array
+            (n_pods,) as `reach` says, with what was passed over.
         levels : callable
-            OOM level of each of them; if nobody is ever killed on the course, asked for when the plane wakes up.
+            OOM level of a pod; of those of which `reach` is NaN it is asked for when the plane wakes up.
         """
+        self._renewed.update(restarted)
+        self._levels = levels
+        known = [pod for pod in self._renewed if not np.isnan(reach[pod])]
+        for pod in known:
+            self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
+            self._hazard_from[pod] = self._course.hazard(float(started_s[pod]))[pod]
+        self._renewed.difference_update(known)
+        finite = np.isfinite(reach)
+        self._hazard[finite] = (self._traffic.net.pods[:, POD_OOM_LEVEL] + self._hazard_from)[finite] - reach[finite]
         if self._course.has_hazard:
-            self._restart(restarted_s, levels)
             self.until_s = min(self.until_s, self._killed_from_s())
-        else:
-            self._renewed.update(restarted_s)
-            self._levels = levels
 
     def leave(self, *, at_end: bool = False) -> None:
         """Wake up: the state is that of the course now, and the totals are those counted while parked.
@@ -366,18 +361,19 @@ class Parking:
         return float((at_s + lasts_s).min(initial=np.inf))
 
     def _has_other_memory(self) -> NDArray[np.bool_]:
-        """(n_pods,) pods that leak, or have not the memory left that all have at their start."""
+        """(n_pods,) pods that leak, or have not the memory left that all have at their start, and may lack it."""
         pods, nominal = self._traffic.net.pods, self._course.net.pods
-        other = (pods[:, POD_ROOM_MIB] != nominal[:, POD_ROOM_MIB]) | (pods[:, POD_ROOM_LOSS] > 0.0)
+        leaks, room_mib = pods[:, POD_ROOM_LOSS] > 0.0, pods[:, POD_ROOM_MIB]
+        may_lack = room_mib < places(self._traffic.net) * pods[:, POD_PER_REQUEST_MIB]
+        other = leaks | ((room_mib != nominal[:, POD_ROOM_MIB]) & may_lack)
         return np.asarray(other & (pods[:, POD_READY] != 0.0) & np.isfinite(pods[:, POD_OOM_LEVEL]))
 
     def _killed_from_s(self) -> float:
         """Before when no pod reaches its level by the hazard of the undisturbed course."""
-        course, layout, pods = self._course, self._course.blueprint.layout, self._traffic.net.pods
+        course, layout = self._course, self._course.blueprint.layout
         if not course.has_hazard:
             return np.inf
-        levels = np.where((pods[:, POD_READY] != 0.0) & self._hazardous, pods[:, POD_OOM_LEVEL], np.inf)
-        reached = levels - self._hazard + self._hazard_from
+        reached = self.reach()
         at_end = course.moving[-1, layout.hazard : layout.hold]
         due_s = np.inf
         for pod in np.flatnonzero(reached <= at_end):

@@ -11,17 +11,24 @@ import numba
 
 from sim.compilation import cache_folder
 from sim.randomness import philox as generator
-from sim.traffic import endurance, layout
+from sim.traffic import layout, levels
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SOURCES: Final = ("compiled.py", "quiet_arrays.py", "quiet_draws.py", "quiet_fleet.py", "quiet_loop.py")
+_SOURCES: Final = (
+    "compiled.py",
+    "quiet_arrays.py",
+    "quiet_draws.py",
+    "quiet_fleet.py",
+    "quiet_kills.py",
+    "quiet_loop.py",
+)
 
 _FOLDER: Final = str(
     cache_folder(
         "world",
         [
             *(Path(__file__).with_name(name) for name in _SOURCES),
-            *(Path(str(module.__file__)) for module in (generator, layout, endurance)),
+            *(Path(str(module.__file__)) for module in (generator, layout, levels)),
         ],
     )
 )

@@ -31,6 +31,7 @@ _STATES: Final = {
     PodState.WAITING: WAITING,
     PodState.ABSENT: ABSENT,
 }
+_LEVELS_AT_ONCE: Final = 4
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
 
@@ -91,13 +92,13 @@ class Quiet:
             return False
         if parking.known is not self._known:
             self._follow(parking)
-        if (self._fleet.n_changes, self._fleet.topology.n_nodes) != self._loaded and not self._load():
+        if (self._fleet.n_changes, self._fleet.topology.n_nodes) != self._loaded and not self._load(parking):
             return False
         records, marks_s = self._context.records, self._moving.mark_s
         if records and records[-1].at_s > marks_s[SETTLED]:
             marks_s[SETTLED] = records[-1].at_s
-        if parking.course.has_hazard:
-            until_s = self._before_kills(parking, until_s)
+        if self._unsettled is None:
+            self._moving.pod_s[:, POD_REACH], self._moving.pod_s[:, POD_KILLED] = parking.reach(), np.nan
         self._run(until_s)
         self._clocks.moved()
         if self._clocks.next_s == before_s:
@@ -115,7 +116,7 @@ class Quiet:
             self._store(self._unsettled)
             self._unsettled = None
 
-    def _run(self, until_s: float, *, tries: bool = False) -> None:
+    def _run(self, until_s: float) -> None:
         """Pass over what is endured, and find out what has to be known for it."""
         rows, known = self._rows, self._known
         assert rows is not None
@@ -139,8 +140,12 @@ class Quiet:
                     known.find_alone(one, other)
                 case 6:
                     known.find_slow_loss(one, other)
-                case _ if tries:
-                    return
+                case 9:
+                    known.find_restart(one, self._down_s(one))
+                case 10:
+                    known.find_restart_kills(one, self._down_s(self._fleet.pods[one].pool))
+                case 11:
+                    self._draw_levels(one, other)
                 case _:
                     rows.make_room(self._moving)
 
@@ -164,7 +169,8 @@ class Quiet:
             pools=ground.pools.copy(),
             pool_s=ground.pool_s,
             pool_of=ground.pool_of,
-            **dict.fromkeys(("limit_mib", "share", "node_mib", "curves", "peaks", "knot_s", "knot_levels")),
+            levels=np.full((len(fleet.pods), 2 * _LEVELS_AT_ONCE), np.nan),
+            **dict.fromkeys(("limit_mib", "share", "node_mib", "curves", "peaks", "knot_s", "knot_levels", "hazard")),
         )
         self._moving = self._new_moving(0)
         self._moving.mark_s[SETTLED] = -math.inf
@@ -243,6 +249,11 @@ class Quiet:
         eviction_s = self._context.scenario.regions[region].nodes.eviction
         return max(startup_s, SHORTEST_S), loop.first, loop.initial, loop.longest, loop.reset, eviction_s
 
+    def _down_s(self, pool: int) -> float:
+        """How long a pod is away that crashes for the first time."""
+        times = self._given.pool_s[pool]
+        return max(float(times[POOL_FIRST_WAIT] + times[POOL_STARTUP]), SHORTEST_S)
+
     def _follow(self, parking: Parking) -> None:
         """The plane is parked on another course."""
         course, known = parking.course, parking.known
@@ -253,6 +264,7 @@ class Quiet:
             peaks=course.peak_per_s,
             knot_s=course.knot_s,
             knot_levels=course.levels,
+            hazard=course.hazards,
         )
         for clock in self._clocks.clocks:
             if clock.kind == SLOW:
@@ -261,29 +273,25 @@ class Quiet:
                 row[CLOCK_SLOW] = known.slow_number(int(row[CLOCK_TARGET]), factor)
         self._known = known
 
-    def _before_kills(self, parking: Parking, until_s: float) -> float:
-        """Until when it may be passed over before a pod is killed by the hazard that there is without any fault.
-
-        Found by trying: who is restarted counts anew from then on.
-        """
-        before, started = [column.copy() for column in self._moving], self._moving.pods[:, POD_STARTS].copy()
-        self._run(until_s, tries=True)
-        restarted = np.flatnonzero(self._moving.pods[:, POD_STARTS] != started)
-        restarted_s = {int(pod): float(self._moving.pod_s[pod, POD_STARTED]) for pod in restarted}
-        until_s = min(until_s, parking.killed_from_s(restarted_s, self._level_of))
-        for column, saved in zip(self._moving, before, strict=True):
-            column[:] = saved
-        return until_s
+    def _draw_levels(self, pod: int, incarnation: int) -> None:
+        """The next OOM levels of all pods of a pool, from an incarnation of one of them on."""
+        levels, fleet = self._given.levels, self._fleet
+        missing = incarnation + _LEVELS_AT_ONCE - levels.shape[1]
+        if missing > 0:
+            levels = np.hstack([levels, np.full((len(levels), max(missing, levels.shape[1])), np.nan)])
+            self._given = self._given._replace(levels=levels)
+        for other in fleet.of_pool(fleet.pods[pod].pool):
+            first = incarnation if other.row == pod else int(self._moving.pods[other.row, POD_INCARNATION])
+            for k in range(first, min(first + _LEVELS_AT_ONCE, levels.shape[1])):
+                if np.isnan(levels[other.row, k]):
+                    levels[other.row, k] = fleet.oom_level(other, k)
 
     def _level_now(self, pod: int) -> float:
         return self._fleet.oom_level(self._fleet.pods[pod], self._fleet.pods[pod].incarnation)
 
-    def _level_of(self, pod: int) -> float:
-        return self._fleet.oom_level(self._fleet.pods[pod], int(self._moving.pods[pod, POD_INCARNATION]))
-
     # -- the fleet as arrays --------------------------------------------------------------------------
 
-    def _load(self) -> bool:
+    def _load(self, parking: Parking) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
         if not all(map(_is_plain, fleet.pods)):
@@ -308,6 +316,9 @@ class Quiet:
         ]
         moving.pod_s[:, POD_STARTED] = [pod.started_s for pod in fleet.pods]
         self._given = self._given._replace(limit_mib=np.array([pod.limit_mib for pod in fleet.pods]))
+        levels, counts = self._given.levels, parking.counts_hazard()
+        levels[~counts] = np.inf
+        levels[counts & np.isinf(levels[:, 0])] = np.nan
         self._loaded = fleet.n_changes, len(nodes)
         self._starts = moving.pods[:, POD_STARTS].tolist()
         return True
@@ -331,7 +342,7 @@ class Quiet:
     def _store(self, parking: Parking) -> None:
         """Write back what was passed over to fleet, plane and log."""
         moving, nodes = self._moving, self._nodes
-        restarted_s = {}
+        restarted = []
         numbers, started_s = moving.pods.tolist(), moving.pod_s[:, POD_STARTED].tolist()
         for pod, row, before, since_s in zip(self._fleet.pods, numbers, self._starts, started_s, strict=True):
             if row[POD_STARTS] == before:
@@ -341,12 +352,11 @@ class Quiet:
             pod.n_starts, pod.incarnation, pod.n_crashes = row[POD_STARTS], row[POD_INCARNATION], row[POD_CRASHES]
             pod.started_s = pod.leak_at_s = since_s
             pod.leaked_mib = 0.0
-            restarted_s[pod.row] = since_s
+            restarted.append(pod.row)
         for node, used_mib, row in zip(nodes, moving.used_mib.tolist(), moving.nodes.tolist(), strict=True):
             node.used_mib, node.n_returns = used_mib, row[NODE_RETURNS]
         self._starts = [row[POD_STARTS] for row in numbers]
-        levels = self._level_of if parking.course.has_hazard else self._level_now
-        parking.restarted(restarted_s, levels)
+        parking.passed(restarted, moving.pod_s[:, POD_STARTED], moving.pod_s[:, POD_REACH], self._level_now)
         assert self._rows is not None
         if self.writes_all:
             self._rows.make_room(moving)

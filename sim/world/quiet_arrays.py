@@ -40,7 +40,10 @@ N_POD_INTS: Final = 6
 # Times of a pod slot, s.
 POD_STARTED: Final = 0
 POD_READY_AT: Final = 1  # infinite unless it is starting
-N_POD_TIMES: Final = 2
+# Of each pod as well: when it is killed for lack of memory (`quiet_kills`).
+POD_REACH: Final = 2  # integrated hazard of the course that kills it; NaN: its level has not been drawn
+POD_KILLED: Final = 3  # time before which the course does not kill it, s; NaN: not known yet
+N_POD_TIMES: Final = 4
 
 # Whole numbers of a node, and its memory in use (MiB) apart.
 NODE_REGION: Final = 0
@@ -99,6 +102,9 @@ NEEDS_COST: Final = 3  # what it costs that pods of a pool are missing: pool, ho
 NEEDS_SLOW: Final = 4  # how much of a slowness is endured, and what it costs
 NEEDS_ALONE: Final = 5  # how much of a loss in one pool is endured: pool, how many
 NEEDS_SLOW_LOSS: Final = 6  # how much of a loss is endured while a pool is slower: row of the table, how many
+NEEDS_RESTART: Final = 9  # how much of the restart of one pod is endured: pool
+NEEDS_KILLS: Final = 10  # what the restart of one pod adds to the hazard of others: pod
+NEEDS_LEVEL: Final = 11  # OOM levels of a pod: pod, incarnation
 FULL: Final = 7  # there is no room for more rows
 
 MOST_EVICTIONS: Final = 64
@@ -143,6 +149,10 @@ class Given(NamedTuple):
     peaks: Any
     knot_s: Any
     knot_levels: Any
+    hazard: Any
+    """(n_knots, n_pods) of OOM kills on the course, integrated from the start; no rows if there is none."""
+    levels: Any
+    """(n_pods, n) at which integrated hazard each incarnation is killed; NaN where it has not been drawn."""
 
 
 class Log(NamedTuple):

@@ -7,8 +7,8 @@ both against each other. Compiled, over the arrays of `quiet_arrays`.
 import math
 from typing import Any
 
-from sim.traffic.endurance import N_LEVELS
 from sim.traffic.layout import N_TOTALS
+from sim.traffic.levels import N_LEVELS
 from sim.world.compiled import inner
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
@@ -29,6 +29,16 @@ def level_at(at_s: float, group: int, g: Any) -> float:
     begin = curve[3 + first]
     value = begin + (place - first) * (curve[3 + min(first + 1, n - 1)] - begin)
     return float(value / g.peaks[group])
+
+
+@inner
+def level_now(at_s: float, g: Any) -> float:
+    """Demand at a time as a share of the peak, of the population that is nearest to its own."""
+    level = 0.0
+    for group in range(g.peaks.shape[0]):
+        if g.peaks[group] > 0.0:
+            level = max(level, level_at(at_s, group, g))
+    return level
 
 
 @inner
@@ -85,10 +95,7 @@ def book_rates(table: Any, first: int, n_rows: int, from_s: float, to_s: float, 
 @inner
 def book_once(table: Any, first: int, n_rows: int, at_s: float, times: float, m: Any, g: Any) -> None:
     """Add what happens at one time, at the demand of the population that is nearest to its peak."""
-    level, booked = 0.0, m.booked[month_of(at_s, g)]
-    for group in range(g.peaks.shape[0]):
-        if g.peaks[group] > 0.0:
-            level = max(level, level_at(at_s, group, g))
+    level, booked = level_now(at_s, g), m.booked[month_of(at_s, g)]
     for group in range(g.peaks.shape[0]):
         book(table, first, n_rows, group, level, times, booked)
 

@@ -8,8 +8,8 @@ where it was before, and the control plane plays it.
 import math
 from typing import Any
 
-from sim.traffic.endurance import N_LEVELS, PARTS
 from sim.traffic.known import UNKNOWN
+from sim.traffic.levels import N_LEVELS, PARTS
 from sim.world.compiled import compiled, inner
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
@@ -26,6 +26,7 @@ from sim.world.quiet_fleet import (
     start_pod,
     stop_pod,
 )
+from sim.world.quiet_kills import draw_new, is_new, next_kill, survive
 
 APART_S = 600.0
 """What is so far from all else that happens is a disturbance of its own (`measures.disturbances`), and has settled."""
@@ -52,8 +53,12 @@ def pass_over(until_s: float, m: Any, kept: Any, g: Any, known: Any, log: Any) -
         Why it ended (`STOPPED` and so on), and the two numbers of the answer that is needed first.
     """
     while True:
+        kill_s, pod = next_kill(m, g)
+        if pod >= 0:
+            return NEEDS_LEVEL, pod, m.pods[pod, POD_INCARNATION]
+        before_s = min(until_s, kill_s)
         clock, at_s, then_s = earliest(m)
-        if at_s >= until_s:
+        if at_s >= before_s:
             return STOPPED, 0, 0
         if is_void(clock, m):
             code, one, other = wind(clock, at_s, m, g)
@@ -64,10 +69,20 @@ def pass_over(until_s: float, m: Any, kept: Any, g: Any, known: Any, log: Any) -
             return STOPPED, 0, 0
         if m.marks[N_ROWS] >= log.rows.shape[0] or m.marks[N_NAMES] + LONGEST_CLUSTER >= log.names.shape[0]:
             return FULL, 0, 0
-        if m.clocks[clock, CLOCK_KIND] == CRASH and restart_alone(clock, min(then_s, until_s), m, g, known, log):
-            continue
+        if m.clocks[clock, CLOCK_KIND] == CRASH:
+            code, one, other = restart_alone(clock, min(then_s, before_s), m, g, known, log)
+            if code == _PASSED:
+                continue
+            if code != _GOES_ON:
+                return code, one, other
         copy(m, kept)
-        code, one, other = disturbance(until_s, m, g, known, log)
+        code, one, other = disturbance(before_s, m, g, known, log)
+        if code == _PASSED:
+            kill_s, pod = next_kill(m, g)  # who is new in it may be killed soon
+            if pod >= 0:
+                code, one, other = NEEDS_LEVEL, pod, m.pods[pod, POD_INCARNATION]
+            elif kill_s <= m.mark_s[SETTLED] + APART_S:
+                code = STOPPED
         if code == _PASSED and m.marks[N_EVENTS] > log.event_s.shape[0] > 0:
             code = FULL
         if code != _PASSED:
@@ -82,43 +97,56 @@ def is_void(clock: int, m: Any) -> bool:
 
 
 @inner
-def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: Any) -> bool:
-    """Pass over a crash that is far from all else, if it is known that nobody notices: the same as `disturbance`, and
-    most of what there is.
-    """
+def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[int, int, int]:
+    """Pass over a crash that is far from all else, if nobody notices: `_PASSED` if it was. Most of what there is."""
     pod, at_s = m.clocks[clock, CLOCK_TARGET], m.clock_s[clock, CLOCK_DUE]
     pool, n_drawn = g.pool_of[pod], m.clocks[clock, CLOCK_DRAWN]
     times, startup_s = g.pool_s[pool], g.pool_s[pool, POOL_STARTUP]
-    if m.pods[pod, POD_CRASHES] > 0 and at_s - m.pod_s[pod, POD_STARTED] < times[POOL_RESET]:
-        return False
+    if g.pools[pool, POOL_SIMPLE] == 0 or (
+        m.pods[pod, POD_CRASHES] > 0 and at_s - m.pod_s[pod, POD_STARTED] < times[POOL_RESET]
+    ):
+        return _GOES_ON, 0, 0
     ready_s = at_s + max(times[POOL_FIRST_WAIT] + startup_s, SHORTEST_S)
     if ready_s + APART_S >= before_s or n_drawn >= g.lasts_s.shape[1] or g.lasts_s[clock, n_drawn] < APART_S:
-        return False
-    level = highest_level(at_s, ready_s, g) * N_LEVELS - 1e-9
-    if level > min(known.alone[pool, 1], known.free[pool, 1]) or m.marks[N_EVENTS] + 4 > log.event_s.shape[0] > 0:
-        return False
-    if not stop_pod(pod, at_s, m, g, known, log):
-        return False
+        return _GOES_ON, 0, 0
+    if m.marks[N_EVENTS] + 4 > log.event_s.shape[0] > 0:
+        return _GOES_ON, 0, 0
+    if known.restart[pool] == UNKNOWN:
+        return NEEDS_RESTART, pool, 0
+    if highest_level(at_s, ready_s + APART_S, g) * N_LEVELS * PARTS > known.restart[pool] + 1e-9:
+        return _GOES_ON, 0, 0
+    if math.isnan(known.restart_kills[pod, 0, pod]):
+        return NEEDS_KILLS, pod, 0
+    reach, killed_s = draw_new(pod, ready_s, m, g)
+    if math.isnan(killed_s):
+        return NEEDS_LEVEL, pod, m.pods[pod, POD_INCARNATION] + 1
+    if killed_s <= ready_s + APART_S:
+        return _GOES_ON, 0, 0
+    killed = survive(pod, at_s, ready_s + APART_S, m, g, known)
+    if killed >= 0:
+        if math.isnan(m.pod_s[killed, POD_REACH]):
+            return NEEDS_LEVEL, killed, m.pods[killed, POD_INCARNATION]
+        return _GOES_ON, 0, 0
+    n_rows = N_LEVELS * PARTS + 1
+    book_once(known.restart_once, pool * n_rows, n_rows, at_s, g.share[pod], m, g)
     m.clocks[clock, CLOCK_STRUCK] += 1
     number, node, row = m.clocks[clock, CLOCK_STRUCK], m.pods[pod, POD_NODE], m.marks[N_ROWS]
     if log.event_s.shape[0] > 0:
-        m.marks[N_EVENTS] -= 1
         note(EVENT_FAULT, clock, number, 1 << pool, at_s, m, log)
         note(EVENT_LOST, pod, node, 0, at_s, m, log)
         note(EVENT_READY, pod, node, 0, ready_s, m, log)
         note(EVENT_REPAIR, clock, number, 0, ready_s, m, log)
-    m.marks[N_MISSING] = 0
-    m.pods[pod, POD_STATE], m.pods[pod, POD_CRASHES] = READY, 1
+    m.pods[pod, POD_CRASHES] = 1
     m.pods[pod, POD_STARTS] += 1
     m.pods[pod, POD_INCARNATION] += 1
-    m.pod_s[pod, POD_STARTED] = ready_s
+    m.pod_s[pod, POD_STARTED], m.pod_s[pod, POD_REACH], m.pod_s[pod, POD_KILLED] = ready_s, reach, killed_s
     m.clock_s[clock, CLOCK_DUE], m.clocks[clock, CLOCK_DRAWN] = ready_s + g.lasts_s[clock, n_drawn], n_drawn + 1
     log.row_s[row, 0], log.row_s[row, 1] = at_s, ready_s
     log.rows[row, 0], log.rows[row, 1] = 1, m.marks[N_NAMES]
     log.names[m.marks[N_NAMES]] = m.clocks[clock, CLOCK_FAULT]
     m.marks[N_NAMES] += 1
     m.marks[N_ROWS], m.mark_s[SETTLED] = row + 1, ready_s
-    return True
+    return _PASSED, 0, 0
 
 
 @inner
@@ -252,6 +280,7 @@ def happen(at_s: float, kind: int, which: int, m: Any, g: Any, known: Any, log: 
         m.pods[which, POD_STATE] = READY
         m.pods[which, POD_INCARNATION] += 1
         m.pod_s[which, POD_STARTED], m.pod_s[which, POD_READY_AT] = at_s, math.inf
+        is_new(which, m)
         m.marks[N_MISSING] -= 1
         note(EVENT_READY, which, m.pods[which, POD_NODE], 0, at_s, m, log)
         clock = m.pods[which, POD_CLOCK]

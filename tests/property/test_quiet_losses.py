@@ -16,7 +16,8 @@ from sim.randomness import Draws, uniforms
 from sim.randomness.philox import key_of
 from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
-from sim.traffic.endurance import N_LEVELS, PARTS, Endurance, Slowness
+from sim.traffic.endurance import Endurance, Slowness
+from sim.traffic.levels import N_LEVELS, PARTS
 from sim.world import run_trial
 from sim.world.clocks import Clocks
 from sim.world.log import Kind, Record
@@ -148,26 +149,40 @@ def test_a_lost_region_is_not_passed_over(monkeypatch: pytest.MonkeyPatch):
     assert len(run_trial(renewed(scenario), "a", 0).passed_over) > 0
 
 
-def test_pods_that_are_killed_on_the_course_itself_are_killed_when_they_are_due():
-    """A pod that was restarted while it was passed over counts anew from then on.
+def first_kills(scenario: Scenario) -> list[Record | None]:
+    """The first OOM kill of each trial; what follows from one hangs on the last digits."""
+    records = [run_trial(scenario, "a", trial, keep=True).records for trial in range(4 * N_TRIALS)]
+    return [next((r for r in of if r.kind is Kind.OOM_KILL), None) for of in records]
 
-    The first kill of each trial is compared: what follows from one hangs on the last digits.
+
+@pytest.mark.parametrize("limit", ["380Mi", "400Mi"])
+def test_pods_that_are_killed_without_any_other_loss_are_killed_when_they_are_due(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+):
+    """On the course itself (a pod that was restarted while it was passed over counts anew from then on), and by what
+    the crash of another adds to its hazard. Negative control: nothing is added, and a kill is missed.
     """
-    text = BASE.replace("limit: 1Gi}\n    calls", "limit: 380Mi}\n    calls")
+    text = BASE.replace("limit: 1Gi}\n    calls", f"limit: {limit}}}\n    calls")
     scenario = scenarios(text)["double"]
     scenario = scenario.model_copy(update={"faults": {"pod-crash": scenario.faults["pod-crash"]}})
-    n_restarted = 0
-    for trial in range(4 * N_TRIALS):
-        skipped, full = run_trial(scenario, "a", trial, keep=True), run_trial(simulated(scenario), "a", trial)
-        first = [next((r for r in of.records if r.kind is Kind.OOM_KILL), None) for of in (skipped, full)]
-        if first[1] is None:
-            assert first[0] is None
-            continue
-        assert first[0] is not None
-        assert first[0].pod == first[1].pod, trial
-        assert first[0].at_s == pytest.approx(first[1].at_s, abs=1800.0)
-        n_restarted += any(r.pod == first[1].pod and r.at_s < first[1].at_s for r in full.records)
-    assert n_restarted > 2, "no pod was restarted before it was killed"
+    skipped, full = first_kills(scenario), first_kills(simulated(scenario))
+
+    def alike(one: Record | None, other: Record | None) -> bool:
+        if one is None or other is None:
+            return one is other
+        return one.pod == other.pod and abs(one.at_s - other.at_s) < 1800.0
+
+    assert all(map(alike, skipped, full)), [(a, b) for a, b in zip(skipped, full, strict=True) if not alike(a, b)]
+    crashes = [[r for r in run_trial(scenario, "a", k, keep=True).records if r.kind is Kind.FAULT] for k in range(12)]
+    restarted = [
+        kill is not None and any(r.at_s < kill.at_s and kill.pod in r.fault for r in before)
+        for kill, before in zip(full, crashes, strict=True)
+    ]
+    assert sum(restarted) > 2, "hardly any pod was restarted before it was killed"
+    if limit == "400Mi":
+        found = Endurance.restart_kills
+        monkeypatch.setattr(Endurance, "restart_kills", lambda *args: np.full_like(found(*args), -np.inf))
+        assert not all(map(alike, first_kills(renewed(scenario)), full))
 
 
 def test_times_to_failure_hang_on_the_name_and_the_number_only():

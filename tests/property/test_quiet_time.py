@@ -13,7 +13,9 @@ from quiet_designs import BASE, lost, renewed, scenarios, simulated
 from sim.measures import measure_trial
 from sim.scenario.schema import Scenario
 from sim.study.tables import Tables
-from sim.traffic.endurance import N_LEVELS, Endurance
+from sim.traffic.endurance import Endurance
+from sim.traffic.levels import N_LEVELS, PARTS
+from sim.traffic.restarts import Restart
 from sim.world import run_trial
 from sim.world.log import TOTALS, Kind, TrialRecord
 from sim.world.trial import Trial
@@ -158,7 +160,9 @@ def test_kills_that_are_not_booked_show(monkeypatch: pytest.MonkeyPatch):
     scenario = scenario.model_copy(update={"faults": {"pod-crash": scenario.faults["pod-crash"]}})
     right, full, _, _ = both(scenario, 0)
     assert lost(right) == pytest.approx(lost(full), rel=0.02)
-    monkeypatch.setattr(Endurance, "kill_by_level", lambda self, pool: np.zeros((N_LEVELS + 1, len(TOTALS))))
+    nothing = Restart(N_LEVELS * PARTS, np.zeros((N_LEVELS * PARTS + 1, len(TOTALS))))
+    monkeypatch.setattr(Endurance, "restart", lambda *_: nothing)
+    monkeypatch.setattr(Endurance, "kill_by_level", lambda *_: np.zeros((N_LEVELS + 1, len(TOTALS))))
     wrong = run_trial(renewed(scenario), "a", 0)
     assert lost(wrong) < 0.5 * lost(full)
 
