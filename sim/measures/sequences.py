@@ -54,7 +54,8 @@ class EventSequence:
     left_out : tuple of str
         Occurrences active at its begin that the users do not depend on.
     n_records : int
-        Records of the log from the first step to the outage's end: the fewer, the clearer an example.
+        Records of the log from the first step, at most `BEFORE_S` before the outage, to its end: the fewer, the
+        clearer an example.
     """
 
     population: str
@@ -140,7 +141,7 @@ def sequence_of(
     if not any(event.what == _SHOWN[Kind.POOL_FAILED][1] for event in failures):
         steps.append(SLOW_OR_FAILING)
     steps = steps[:MOST_STEPS]
-    first_s = min(event.at_s for event in [*begun, *failures])
+    first_s = max(min(event.at_s for event in [*begun, *failures]), outage.start_s - BEFORE_S)
     return EventSequence(
         population=population,
         text=ARROW.join(steps),

@@ -309,29 +309,48 @@ def _disturbance_row(number: int, found: Disturbance) -> Row:
 
 
 def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
-    """All disturbances in order; those that nobody noticed are most of the rows."""
-    rows = [_disturbance_row(0, found) for found in disturbances]
-    table = _table(record, COLUMNS["disturbances"], rows)
+    """All disturbances in order; those that nobody noticed are most of the rows.
+
+    What was passed over while a fault that nobody feels was active belongs to the disturbance that this fault began.
+    """
     passed = record.passed_over
-    if not len(passed):
-        table["disturbance"] = np.arange(len(rows))
-        return table
+    table = _table(record, COLUMNS["disturbances"], [_disturbance_row(0, found) for found in disturbances])
+    apart = np.ones(len(passed), dtype=bool)
+    if len(passed):
+        within = np.searchsorted(table["start_s"], passed.start_s, side="right") - 1
+        apart = (within < 0) | (passed.start_s > np.append(table["end_s"], -np.inf)[within])
+        for number in np.unique(within[~apart]).tolist():
+            rows = np.flatnonzero(~apart & (within == number))
+            _add_passed(table, number, record, disturbances[number], rows)
     plain = {
         "architecture": record.architecture,
         "trial": record.trial,
-        "start_s": passed.start_s,
-        "end_s": passed.end_s,
-        "faults": passed.faults_of_each(),
-        "n_faults": passed.n_faults,
-        "direct": passed.direct,
+        "start_s": passed.start_s[apart],
+        "end_s": passed.end_s[apart],
+        "faults": [names for names, alone in zip(passed.faults_of_each(), apart, strict=True) if alone],
+        "n_faults": passed.n_faults[apart],
+        "direct": np.bitwise_count(passed.direct[apart]),
     }
     order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
     for name, kind in COLUMNS["disturbances"].items():
-        added: NDArray[Any] = np.empty(len(passed), dtype=kind)
+        added: NDArray[Any] = np.empty(int(apart.sum()), dtype=kind)
         added[:] = plain.get(name, 0)
         table[name] = np.concatenate([table[name], added])[order]
     table["disturbance"] = np.arange(len(order))
     return table
+
+
+def _add_passed(table: Table, number: int, record: TrialRecord, found: Disturbance, rows: NDArray[np.intp]) -> None:
+    """Add disturbances that were passed over (rows) to the one within which they happened."""
+    passed = record.passed_over
+    names = passed.faults_of_each()
+    told = [(fault.start_s, fault.name) for fault in found.faults]
+    told += [(float(passed.start_s[row]), name) for row in rows.tolist() for name in names[row].split("+")]
+    hit = int(np.bitwise_or.reduce(passed.direct[rows]))
+    pools = found.direct.union(pool for k, pool in enumerate(record.pools) if hit >> k & 1)
+    table["faults"][number] = "+".join(dict.fromkeys(name for _, name in sorted(told, key=lambda one: one[0])))
+    table["n_faults"][number] += passed.n_faults[rows].sum()
+    table["direct"][number] = len(pools)
 
 
 def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:

@@ -21,6 +21,7 @@ from sim.traffic.losses import lose
 from sim.traffic.network import Network, copied
 from sim.traffic.plane import Plane
 from sim.traffic.rates import crossing_hazard, queue_hazard
+from sim.traffic.sameness import find_idle
 from sim.traffic.under_way import keep_drawn_work
 
 if TYPE_CHECKING:
@@ -139,6 +140,13 @@ class Course:
         layout = self.blueprint.layout
         found = self.moving[:, layout.hazard : layout.hold]
         return np.ascontiguousarray(found if self.has_hazard else found[:0])
+
+    @cached_property
+    def idle(self) -> Floats:
+        """(n_pools,) 1 where a pool carries no load while all is well, else 0."""
+        idle = np.zeros(len(self.net.pools))
+        find_idle(self.net, idle)
+        return idle
 
     @cached_property
     def enough(self) -> Floats:
@@ -339,13 +347,28 @@ class Scratch:
             keep_drawn_work(self.plane, int(pod), float(self._clock[CLOCK_NOW]))
             self.net.pods[pod, POD_SLOW] = slow
 
-    def along(self, now_s: float, missing: Sequence[int], changes: Sequence[Change], warm_s: float) -> None:
+    def along(
+        self,
+        now_s: float,
+        missing: Sequence[int],
+        changes: Sequence[Change],
+        warm_s: float,
+        *,
+        idle: Network | None = None,
+    ) -> None:
         """The state at a time on the course: without the `missing` pods, after the latest changes.
 
         `missing` are those missing before the changes, of which all are later than `now_s` - `warm_s`; so long they
-        have settled.
+        have settled. Pools that carry no load are as in `idle`.
         """
         course = self.course
+        if idle is not None:
+            pods = course.idle[self.net.pods[:, POD_POOL].astype(int)] != 0.0
+            for column in (POD_SLOW, POD_ERROR_SHARE):
+                self.net.pods[pods, column] = idle.pods[pods, column]
+            unused = idle.routes[:, -1, ROUTE_TARGET] == 0.0
+            for column in (GROUP_PROVIDER_OK, GROUP_PROVIDER_QUOTA):
+                self.net.groups[unused, column] = idle.groups[unused, column]
         if missing or changes:
             k = course.knot(max(now_s - warm_s, 0.0))
         else:

@@ -182,7 +182,9 @@ class Parking:
             return False
         if (ready & (pods[:, POD_ROOM_LOSS] != nominal[:, POD_ROOM_LOSS])).any():
             return False
-        return bool(same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards))
+        return bool(
+            same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards, self._course.idle)
+        )
 
     # -- while parked ---------------------------------------------------------------------------------
 
@@ -318,7 +320,7 @@ class Parking:
         """The course now, with the pods that are gone, and all that was lost meanwhile booked."""
         now_s = self._traffic.now_s
         self._book()
-        self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S)
+        self._scratch.along(now_s, sorted(self._settled), self._changes, _WARM_S, idle=self._traffic.net)
         return self._scratch
 
     def trace_rows(self, from_s: float, to_s: float) -> Floats:
@@ -364,7 +366,9 @@ class Parking:
         """(n_pods,) pods that leak, or have not the memory left that all have at their start, and may lack it."""
         pods, nominal = self._traffic.net.pods, self._course.net.pods
         leaks, room_mib = pods[:, POD_ROOM_LOSS] > 0.0, pods[:, POD_ROOM_MIB]
-        may_lack = room_mib < places(self._traffic.net) * pods[:, POD_PER_REQUEST_MIB]
+        # A pod without load holds no requests: when some come, somebody has acted, and it is integrated.
+        loaded = self._course.idle[self._pool_of] == 0.0
+        may_lack = room_mib < np.where(loaded, places(self._traffic.net) * pods[:, POD_PER_REQUEST_MIB], 1.0)
         other = leaks | ((room_mib != nominal[:, POD_ROOM_MIB]) & may_lack)
         return np.asarray(other & (pods[:, POD_READY] != 0.0) & np.isfinite(pods[:, POD_OOM_LEVEL]))
 

@@ -52,7 +52,7 @@ class Faults:
         plan = plan_of(context.scenario)
         self._laws = plan.laws
         self.active: dict[str, Occurrence] = {}
-        self.tape = Tape(context, effects.fleet, self.active, self._struck)
+        self.tape = Tape(context, effects.fleet, self._struck)
         for name, element, together in plan.others:
             fault = context.scenario.faults[name]
             if fault.at:

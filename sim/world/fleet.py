@@ -237,6 +237,7 @@ class Fleet:
         if spec is None or pod.state is not PodState.READY:
             return
         now_s = self._context.now_s
+        self.n_changes += 1
         pod.leaked_mib += pod.leak_rate * (now_s - pod.leak_at_s)
         pod.leak_rate, pod.leak_at_s = spec.leak + sum(pod.added.leak.values()), now_s
         grown_mib, growth_rate = pod.added.grown(now_s)

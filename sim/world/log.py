@@ -86,7 +86,7 @@ class PassedOver:
     end_s: Floats
     """(n,) when all was well again."""
     direct: Ints
-    """(n,) pools that were hit."""
+    """(n,) pools that were hit, a bit each, in the order of the trial's pools."""
     n_faults: Ints
     """(n,)"""
     fault: Ints

@@ -158,8 +158,8 @@ class Quiet:
             return False
         grounds = _grounds.of(self._context.scenario)
         if not grounds:
-            grounds.append(self._ground())
-        ground = grounds[0]
+            grounds.append(self._make_ground())
+        self._ground = ground = grounds[0]
         clocks.ints[:, :CLOCK_SLOW] = ground.aims
         self._looks_s = [at_s for at_s, _ in self._context.looks]
         self._given = Given(
@@ -178,7 +178,7 @@ class Quiet:
         self._rows = Rows(self._context, fleet, clocks.clocks, faults, writes_all=self.writes_all)
         return True
 
-    def _ground(self) -> "Ground":
+    def _make_ground(self) -> "Ground":
         fleet, traffic = self._fleet, self._context.traffic
         pools = np.zeros((len(fleet.services), N_POOL_INTS), dtype=np.int64)
         for k, (region, _) in enumerate(traffic.names.pools):
@@ -294,7 +294,7 @@ class Quiet:
     def _load(self, parking: Parking) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        if not all(map(_is_plain, fleet.pods)):
+        if not all(pod.state in (PodState.READY, PodState.ABSENT) for pod in fleet.pods):
             return False
         if fleet.topology.n_nodes != len(self._moving.nodes):
             self._make_room()
@@ -316,6 +316,9 @@ class Quiet:
         ]
         moving.pod_s[:, POD_STARTED] = [pod.started_s for pod in fleet.pods]
         self._given = self._given._replace(limit_mib=np.array([pod.limit_mib for pod in fleet.pods]))
+        pools = self._given.pools
+        pools[:, POOL_SIMPLE] = self._ground.pools[:, POOL_SIMPLE]
+        pools[[pod.pool for pod in fleet.pods if not _is_plain(pod)], POOL_SIMPLE] = 0
         levels, counts = self._given.levels, parking.counts_hazard()
         levels[~counts] = np.inf
         levels[counts & np.isinf(levels[:, 0])] = np.nan
@@ -363,13 +366,9 @@ class Quiet:
 
 
 def _is_plain(pod: Pod) -> bool:
-    """Whether the pod runs or is not there, and holds nothing but its own memory."""
+    """Whether nobody is about to do anything with the pod, and it holds nothing but its own memory."""
     added = pod.added
-    return (
-        pod.state in (PodState.READY, PodState.ABSENT)
-        and not (pod.leaving or pod.holds or pod.on_ready)
-        and not (added.extra or added.growth or added.leak or added.factor)
-    )
+    return not (pod.leaving or pod.holds or pod.on_ready or added.extra or added.growth or added.leak or added.factor)
 
 
 def restarts_simply(service: Service) -> bool:

@@ -161,7 +161,7 @@ class Log(NamedTuple):
     row_s: Any
     """(n, 2) start and end."""
     rows: Any
-    """(n, 2) pools hit directly; where its faults begin in `names`."""
+    """(n, 2) pools hit directly, as bits; where its faults begin in `names`."""
     names: Any
     events: Any
     """(n, 4) kind, two numbers and pools hit as bits; no rows if nobody reads them."""

@@ -142,7 +142,7 @@ def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: 
     m.pod_s[pod, POD_STARTED], m.pod_s[pod, POD_REACH], m.pod_s[pod, POD_KILLED] = ready_s, reach, killed_s
     m.clock_s[clock, CLOCK_DUE], m.clocks[clock, CLOCK_DRAWN] = ready_s + g.lasts_s[clock, n_drawn], n_drawn + 1
     log.row_s[row, 0], log.row_s[row, 1] = at_s, ready_s
-    log.rows[row, 0], log.rows[row, 1] = 1, m.marks[N_NAMES]
+    log.rows[row, 0], log.rows[row, 1] = 1 << pool, m.marks[N_NAMES]
     log.names[m.marks[N_NAMES]] = m.clocks[clock, CLOCK_FAULT]
     m.marks[N_NAMES] += 1
     m.marks[N_ROWS], m.mark_s[SETTLED] = row + 1, ready_s
@@ -244,10 +244,7 @@ def disturbance(until_s: float, m: Any, g: Any, known: Any, log: Any) -> tuple[i
             end_s = at_s
             m.marks[N_EVICTIONS] = 0  # those that are still noted find their node back
     log.row_s[row, 1] = end_s
-    n_hit = 0
-    for pool in range(g.pools.shape[0]):
-        n_hit += (m.marks[HITS] >> pool) & 1
-    log.rows[row, 0], log.rows[row, 1] = n_hit, first_name
+    log.rows[row, 0], log.rows[row, 1] = m.marks[HITS], first_name
     m.marks[N_ROWS] = row + 1
     m.mark_s[SETTLED] = end_s
     return _PASSED, 0, 0

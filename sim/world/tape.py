@@ -4,7 +4,7 @@ Most strikes are pods that crash and nodes that are lost while the others carry 
 beforehand that nobody notices, neither plane is asked (`quiet`). All others happen in the control plane.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from sim.traffic.parking import Parking
 from sim.world.clocks import Clocks
@@ -26,8 +26,6 @@ class Tape:
         Draws and log.
     fleet : Fleet
         Pods and nodes that faults take away.
-    active : collection
-        Occurrences of faults that are active now; while there are any, nothing is a disturbance of its own.
     strike : callable
         Does what a clock says now, in the control plane, and calls the given function when the clock starts again.
 
@@ -40,11 +38,9 @@ class Tape:
         self,
         context: Context,
         fleet: Fleet,
-        active: Collection[str],
         strike: Callable[[Clock, Callable[[], None]], None],
     ) -> None:
         self._context = context
-        self._active = active
         self._strike = strike
         plan = plan_of(context.scenario)
         self._clocks = Clocks(plan, context.draws, context.scenario.horizon)
@@ -96,7 +92,7 @@ class Tape:
         until_s : float
             The next thing that happens otherwise, s.
         """
-        return not self._active and self._quiet.pass_over(parking, until_s)
+        return self._quiet.pass_over(parking, until_s)
 
     def settle(self) -> None:
         """Before the control plane acts: the fleet is what was passed over has left of it."""

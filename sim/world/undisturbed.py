@@ -16,7 +16,7 @@ from sim.traffic.engine import Traffic
 from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS, Floats
 from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses
-from sim.traffic.sameness import same_parameters
+from sim.traffic.sameness import find_idle, same_parameters
 from sim.world.design import PerDesign, design_text
 from sim.world.log import Kind
 from sim.world.shared_courses import Arrays, made_once
@@ -127,8 +127,10 @@ def _n_events(trial: "Trial") -> int:
 
 
 def _is_nominal(traffic: Traffic, net: Network, guards: Floats) -> bool:
+    idle = np.zeros(len(net.pools))
+    find_idle(net, idle)
     running = (traffic.net.pods[:, POD_READY] == net.pods[:, POD_READY]).all()
-    return bool(running) and same_parameters(traffic.net, traffic.guards, net, guards)
+    return bool(running) and same_parameters(traffic.net, traffic.guards, net, guards, idle)
 
 
 def _undisturbed(scenario: Scenario) -> Scenario:
