@@ -4,7 +4,8 @@ import calendar
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,14 +75,15 @@ def months_of(
         measured = time_share if objective.measured == "time" else request_share
         # Without a request nothing was lost: the month is met.
         met = math.isnan(measured) or measured >= objective.target
-        covered = (end_s - start_s) / _calendar_month_s(record, start_s)
+        covered = (end_s - start_s) / _calendar_month_s(record.start, start_s)
         months.append(Month(number, covered, time_share, request_share, met))
     return months
 
 
-def _calendar_month_s(record: TrialRecord, at_s: float) -> float:
+@lru_cache(maxsize=1024)  # the same few in all trials
+def _calendar_month_s(start: datetime, at_s: float) -> float:
     """Return the length of the calendar month (UTC) in which `at_s` lies, s."""
-    moment = (record.start + timedelta(seconds=at_s)).astimezone(UTC)
+    moment = (start + timedelta(seconds=at_s)).astimezone(UTC)
     return calendar.monthrange(moment.year, moment.month)[1] * 86400.0
 
 

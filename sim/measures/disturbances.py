@@ -6,10 +6,9 @@ pool fails that no fault hit directly. Knows nothing of why a pool failed beyond
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sim.measures.faults import NO_FAULT, Occurrence, region_of
 from sim.scenario.schema import Scenario
@@ -74,6 +73,14 @@ class Disturbance:
         return any(fault.common_cause for fault in self.faults)
 
 
+_READY: Final = Kind.POD_READY
+_REMOVED: Final = Kind.POD_REMOVED
+_FAILED: Final = Kind.POOL_FAILED
+_RECOVERED: Final = Kind.POOL_RECOVERED
+_COME: Final = frozenset({_READY, Kind.POD_ADDED})
+_OF_PODS: Final = _COME | {_REMOVED, Kind.POD_LOST, Kind.OOM_KILL}
+
+
 @dataclass
 class _State:
     """What keeps the system from being nominal."""
@@ -92,24 +99,15 @@ class _State:
 
     def apply(self, entry: Record) -> None:
         """Take one record into account."""
-        pod = (entry.region, entry.service, entry.pod)
-        match entry.kind:
+        kind = entry.kind
+        if kind in _OF_PODS:  # most records are
+            self._apply_pod(kind, (entry.region, entry.service, entry.pod))
+            return
+        match kind:
             case Kind.FAULT:
                 self.faults.add(entry.fault)
             case Kind.REPAIR:
                 self.faults.discard(entry.fault)
-            case Kind.POD_LOST | Kind.OOM_KILL if pod not in self.extra:
-                self.ran.add(pod)
-                self.missing.add(pod)
-            case Kind.POD_REMOVED:
-                self.missing.discard(pod)
-            case Kind.POD_READY | Kind.POD_ADDED:
-                # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
-                # asleep): the system is nominal without it.
-                if pod not in self.ran:
-                    self.extra.add(pod)
-                if entry.kind is Kind.POD_READY:
-                    self.missing.discard(pod)
             case Kind.POOL_FAILED:
                 self.failed.add(pool_of(entry))
             case Kind.POOL_RECOVERED:
@@ -118,6 +116,20 @@ class _State:
                 self.away.add(entry.population)
             case Kind.FAILBACK if entry.value >= 1.0 - 1e-9:  # a sum of shares
                 self.away.discard(entry.population)
+
+    def _apply_pod(self, kind: Kind, pod: tuple[str, str, str]) -> None:
+        if kind in _COME:
+            # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
+            # asleep): the system is nominal without it.
+            if pod not in self.ran:
+                self.extra.add(pod)
+            if kind is _READY:
+                self.missing.discard(pod)
+        elif kind is _REMOVED:
+            self.missing.discard(pod)
+        elif pod not in self.extra:
+            self.ran.add(pod)
+            self.missing.add(pod)
 
 
 def pool_of(entry: Record) -> str:
@@ -136,14 +148,15 @@ def disturbances_of(record: TrialRecord, faults: Sequence[Occurrence], scenario:
     scenario : Scenario
     """
     failures = _lasting_failures(record, scenario.objectives.cascade_for)
+    moments = _moments(record.records)
     upsets = [
         (start_s, end_s, within)
-        for start_s, end_s, _ in (_departures(record, lambda state: not state.upset) if failures else ())
+        for start_s, end_s, _ in (_departures(record, moments, with_faults=False) if failures else ())
         if (within := [(pool, at_s) for pool, at_s in failures if start_s <= at_s <= end_s])
     ]
     found = []
     later, begun = deque(faults), list[Occurrence]()
-    for start_s, end_s, censored in _departures(record, lambda state: not (state.upset or state.faults)):
+    for start_s, end_s, censored in _departures(record, moments, with_faults=True):
         begun = [fault for fault in begun if fault.end_s >= start_s]  # departures are in order: what is over is over
         while later and later[0].start_s <= end_s:
             begun.append(later.popleft())
@@ -201,10 +214,47 @@ SETTLED_S: Final = 600.0
 loop in which all pods are ready for a few seconds between two rounds has not returned to anything."""
 
 
-def _departures(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stay outside the state that is well; short returns do not end it."""
+class _Moment(NamedTuple):
+    """Records of the same instant: a fault whose repair starts a pod right then is one departure."""
+
+    at_s: float
+    was_upset: bool
+    """Something beside a fault was wrong after one of them."""
+    was_struck: bool
+    """Something was wrong after one of them."""
+    is_upset: bool
+    """Something beside a fault is wrong after all of them."""
+    is_struck: bool
+    """Something is wrong after all of them."""
+
+
+def _moments(records: Sequence[Record]) -> list[_Moment]:
+    """Return what is wrong at each instant of the log."""
+    if not records:
+        return []
+    found: list[_Moment] = []
+    state, at_s = _State(), records[0].at_s
+    was_upset = was_struck = is_upset = is_struck = False
+    for entry in records:
+        if entry.at_s != at_s:
+            found.append(_Moment(at_s, was_upset, was_struck, is_upset, is_struck))
+            at_s, was_upset, was_struck = entry.at_s, False, False
+        state.apply(entry)
+        is_upset = state.upset
+        is_struck = is_upset or bool(state.faults)
+        was_upset, was_struck = was_upset or is_upset, was_struck or is_struck
+    return [*found, _Moment(at_s, was_upset, was_struck, is_upset, is_struck)]
+
+
+def _departures(
+    record: TrialRecord, moments: Sequence[_Moment], *, with_faults: bool
+) -> Iterator[tuple[float, float, bool]]:
+    """Yield (start, end, censored) of each stay outside the state that is well; short returns do not end it.
+
+    Well is nominal with faults, and nominal but for active faults without.
+    """
     begun: tuple[float, float, bool] | None = None
-    for start_s, end_s, censored in _absences(record, is_well):
+    for start_s, end_s, censored in _absences(record, moments, with_faults=with_faults):
         if begun is not None and start_s - begun[1] < SETTLED_S:
             begun = (begun[0], end_s, censored)
             continue
@@ -215,20 +265,15 @@ def _departures(record: TrialRecord, is_well: Callable[[_State], bool]) -> Itera
         yield begun
 
 
-def _absences(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stretch outside the state that is well, however short.
-
-    Records of the same instant are taken together: a fault whose repair starts a pod right then is one departure.
-    """
-    state, start_s = _State(), None
-    for at_s, entries in groupby(record.records, key=lambda entry: entry.at_s):
-        was_struck = False
-        for entry in entries:
-            state.apply(entry)
-            was_struck = was_struck or not is_well(state)
-        if start_s is None and was_struck:
+def _absences(
+    record: TrialRecord, moments: Sequence[_Moment], *, with_faults: bool
+) -> Iterator[tuple[float, float, bool]]:
+    """Yield (start, end, censored) of each stretch outside the state that is well, however short."""
+    start_s: float | None = None
+    for at_s, was_upset, was_struck, is_upset, is_struck in moments:
+        if start_s is None and (was_struck if with_faults else was_upset):
             start_s = at_s
-        if start_s is not None and is_well(state):
+        if start_s is not None and not (is_struck if with_faults else is_upset):
             yield start_s, at_s, False
             start_s = None
     if start_s is not None:
@@ -240,9 +285,10 @@ def _lasting_failures(record: TrialRecord, for_s: float) -> list[tuple[str, floa
     begun: dict[str, float] = {}
     found: list[tuple[str, float]] = []
     for entry in record.records:
-        if entry.kind is Kind.POOL_FAILED:
+        kind = entry.kind
+        if kind is _FAILED:
             begun.setdefault(pool_of(entry), entry.at_s)
-        elif entry.kind is Kind.POOL_RECOVERED:
+        elif kind is _RECOVERED:
             start_s = begun.pop(pool_of(entry), math.inf)
             if entry.at_s - start_s >= for_s:
                 found.append((pool_of(entry), start_s))
@@ -287,7 +333,9 @@ def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str],
     if not sources:
         return 1
     forward: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph, sources)
-    either: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph.to_undirected(), sources)
+    if spread <= forward.keys():
+        return int(max(forward[pool] for pool in spread))
+    either: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph.to_undirected(as_view=True), sources)
     return int(max(forward.get(pool, either.get(pool, 1)) for pool in spread))
 
 

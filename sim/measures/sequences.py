@@ -232,6 +232,8 @@ _SHOWN: Final = {
     Kind.FAILOVER_FAILED: (3, "no failover"),
 }
 _MOVES: Final = (Kind.FAILOVER, Kind.FAILOVER_FAILED)
+_FAILED: Final = Kind.POOL_FAILED
+_RECOVERED: Final = Kind.POOL_RECOVERED
 
 
 def _failures(record: TrialRecord, outage: Below, population: str, served_by: frozenset[str]) -> Iterator[_Event]:
@@ -255,11 +257,12 @@ def _belonging(record: TrialRecord, outage: Below) -> Iterator[Record]:
     for entry in record.records:
         if entry.at_s >= outage.end_s:
             break
-        if entry.kind is Kind.POOL_FAILED and entry.at_s < outage.start_s:
+        kind = entry.kind
+        if kind is _FAILED and entry.at_s < outage.start_s:
             failed[entry.region, entry.service] = entry
-        elif entry.kind is Kind.POOL_RECOVERED and entry.at_s < outage.start_s:
+        elif kind is _RECOVERED and entry.at_s < outage.start_s:
             failed.pop((entry.region, entry.service), None)
-        elif entry.kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
+        elif kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
             kept.append(entry)
     yield from failed.values()
     yield from kept

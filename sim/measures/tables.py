@@ -5,7 +5,7 @@ A table is a dict of equally long arrays: text as object arrays, counts and flag
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -115,14 +115,14 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     rows = {
         "trials": [_trial_row(record, scenario, populations, disturbances, n_faults=n_faults)],
         "outages": _outage_rows(record, scenario, populations),
-        "disturbances": [],
         "months": _month_rows(scenario, populations),
         "fault_kinds": _fault_rows(scenario, record, faults, disturbances),
         "downtime_shares": _share_rows(scenario, faults, populations),
         "sequences": _sequence_rows(scenario, populations),
     }
     tables = {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
-    return tables | {"disturbances": _disturbance_table(record, disturbances)}
+    tables["disturbances"] = _disturbance_table(record, disturbances)
+    return {name: tables[name] for name in COLUMNS}
 
 
 def concatenate(tables: Iterable[Tables]) -> Tables:
@@ -143,6 +143,8 @@ def concatenate(tables: Iterable[Tables]) -> Tables:
 
 
 def _table(record: TrialRecord, columns: dict[str, type], rows: Sequence[Row]) -> Table:
+    if not rows:
+        return {name: np.empty(0, dtype=kind) for name, kind in columns.items()}
     key = {"architecture": record.architecture, "trial": record.trial}
     full = [key | row for row in rows]
     return {name: np.array([row[name] for row in full], dtype=kind) for name, kind in columns.items()}
@@ -189,8 +191,7 @@ def _trial_row(
     *,
     n_faults: int,
 ) -> Row:
-    from sim.traffic.gears import Shift  # with the data plane, which elements without traffic do not need
-
+    kinds = [entry.kind for entry in record.records]
     totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
     outages = [outage for population in populations for outage in population.outages]
     months = [month for population in populations for month in population.months]
@@ -215,12 +216,12 @@ def _trial_row(
         "months_met": sum(month.met for month in months),
         "rto_checked": len(kept),
         "rto_met": sum(kept),
-        "oom_kills": _count(record, Kind.OOM_KILL),
-        "failovers": _count(record, Kind.FAILOVER),
-        "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        "oom_kills": kinds.count(Kind.OOM_KILL),
+        "failovers": kinds.count(Kind.FAILOVER),
+        "failovers_failed": kinds.count(Kind.FAILOVER_FAILED),
         "simulated_s": record.simulated_s,
         "windows": record.n_windows,
-        "noise_budget_spent": any(r.kind is Kind.GEAR and r.what == Shift.BUDGET.value for r in record.records),
+        "noise_budget_spent": Kind.GEAR in kinds and _is_budget_spent(record),
         **_cost_cells(record, scenario, populations),
     }
 
@@ -254,13 +255,15 @@ def _common_cause_s(population: _Population) -> float:
     )
 
 
-def _count(record: TrialRecord, kind: Kind) -> int:
-    return sum(entry.kind is kind for entry in record.records)
+def _is_budget_spent(record: TrialRecord) -> bool:
+    from sim.traffic.gears import Shift  # with the data plane, which elements without traffic do not need
+
+    return any(entry.kind is Kind.GEAR and entry.what == Shift.BUDGET.value for entry in record.records)
 
 
 def _outage_rows(record: TrialRecord, scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
     """Return one row per outage, ordered by their start."""
-    steps = {p.name: operator_records(record, p.name, scenario) for p in populations}
+    steps = {p.name: operator_records(record, p.name, scenario) for p in populations if p.outages}
     found = [outage for population in populations for outage in population.outages]
     found.sort(key=lambda outage: outage.below.start_s)
     return [{"outage": i} | _outage_row(outage, scenario, steps[outage.population]) for i, outage in enumerate(found)]
@@ -270,6 +273,7 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
     below, disturbance = outage.below, outage.disturbance
     population = scenario.populations[outage.population]
     hours = cost.lost_hours(below.lost_usable, population) + cost.refocus_hours(below, population)
+    phases = phases_of(below, steps)
     return {
         "population": outage.population,
         "start_s": below.start_s,
@@ -286,13 +290,12 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
         "cascade_depth": disturbance.depth if disturbance else 0,
         "cross_region": disturbance.cross_region if disturbance else False,
         "sequence": outage.sequence.text,
-        **asdict(phases_of(below, steps)),
+        **{name: getattr(phases, name) for name in PHASES},
     }
 
 
-def _disturbance_row(number: int, found: Disturbance) -> Row:
+def _disturbance_row(found: Disturbance) -> Row:
     return {
-        "disturbance": number,
         "start_s": found.start_s,
         "end_s": found.end_s,
         "censored": found.censored,
@@ -310,27 +313,26 @@ def _disturbance_row(number: int, found: Disturbance) -> Row:
 
 def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
     """All disturbances in order; those that nobody noticed are most of the rows."""
-    rows = [_disturbance_row(0, found) for found in disturbances]
-    table = _table(record, COLUMNS["disturbances"], rows)
-    passed = record.passed_over
-    if not len(passed):
-        table["disturbance"] = np.arange(len(rows))
-        return table
-    plain = {
-        "architecture": record.architecture,
-        "trial": record.trial,
-        "start_s": passed.start_s,
-        "end_s": passed.end_s,
-        "faults": passed.faults_of_each(),
-        "n_faults": passed.n_faults,
-        "direct": passed.direct,
-    }
-    order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
+    passed, n_noticed = record.passed_over, len(disturbances)
+    starts_s = np.concatenate([[found.start_s for found in disturbances], passed.start_s])
+    n = len(starts_s)
+    place = np.empty(n, dtype=np.intp)
+    place[np.argsort(starts_s, kind="stable")] = np.arange(n)
+    noticed, others = place[:n_noticed], place[n_noticed:]
+    rows = [_disturbance_row(found) for found in disturbances]
+    table: Table = {}
     for name, kind in COLUMNS["disturbances"].items():
-        added: NDArray[Any] = np.empty(len(passed), dtype=kind)
-        added[:] = plain.get(name, 0)
-        table[name] = np.concatenate([table[name], added])[order]
-    table["disturbance"] = np.arange(len(order))
+        column: NDArray[Any] = np.zeros(n, dtype=kind)
+        if name in KEY:
+            column[:] = getattr(record, name)
+        elif name == "disturbance":
+            column[:] = np.arange(n)
+        elif rows:
+            column[noticed] = [row[name] for row in rows]
+        table[name] = column
+    for name in ("start_s", "end_s", "n_faults", "direct"):
+        table[name][others] = getattr(passed, name)
+    table["faults"][others] = passed.faults_of_each()
     return table
 
 

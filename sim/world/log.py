@@ -110,10 +110,10 @@ class PassedOver:
     def __len__(self) -> int:
         return len(self.start_s)
 
-    def faults_of_each(self) -> list[str]:
-        """Different names of the faults of each disturbance, joined by `+`."""
+    def faults_of_each(self) -> NDArray[np.object_]:
+        """(n,) different names of the faults of each disturbance, joined by `+`."""
         firsts = np.cumsum(self.n_faults) - self.n_faults
-        found = [self.names[k] for k in self.fault[firsts].tolist()]
+        found: NDArray[np.object_] = np.array(self.names, dtype=object)[self.fault[firsts]]
         for row in np.flatnonzero(self.n_faults > 1).tolist():
             within = self.fault[firsts[row] : firsts[row] + self.n_faults[row]].tolist()
             found[row] = "+".join(dict.fromkeys(self.names[k] for k in within))
