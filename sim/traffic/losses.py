@@ -27,12 +27,13 @@ def lose(plane: Plane, pod: int, share: float) -> None:
     net, layout, state = plane.net, plane.layout, plane.state
     pool = int(net.pods[pod, POD_POOL])
     # Booked ones inside are never more than there are inside: of an idle pod the average of both is coarse.
-    lost = share * min(state[layout.credit + pod], state[pod]) * state[layout.quality + pool]
+    lost = share * min(float(state[layout.credit + pod]), float(state[pod])) * float(state[layout.quality + pool])
     good_per_s = _good_per_s(plane, pool) if lost > 0.0 else []
     for g, rate in enumerate(good_per_s):
         if rate > 0.0:
             _take_back(plane, g, lost * rate / sum(good_per_s))
-    state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
+    state[layout.in_flight + pod] *= 1.0 - share
+    state[layout.credit + pod] *= 1.0 - share
 
 
 def _good_per_s(plane: Plane, pool: int) -> list[float]:
@@ -61,32 +62,36 @@ def waiting_to_retry(plane: Plane, group: int) -> Floats:
 
 def attempts_by_number(plane: Plane, group: int) -> Floats:
     """(attempts,) attempts per second of a group, the first ones first, as they are now."""
-    flow, parameters = plane.net.group_algebra[group], plane.net.groups[group]
-    steps = int(parameters[GROUP_STEPS])
-    waiting = np.maximum(waiting_to_retry(plane, group)[: int(parameters[GROUP_ATTEMPTS]) - 1, steps - 1], 0.0)
-    pauses_s = np.array([retry_pause_s(plane.net.groups, group, k) for k in range(waiting.size)])
-    again_per_s = flow[FLOW_RETRY_SCALE] * steps * waiting / np.maximum(pauses_s + flow[FLOW_FAIL_S], 1e-9)
-    return np.array([flow[FLOW_DEMAND], *again_per_s])
+    groups, flow = plane.net.groups, plane.net.group_algebra[group]
+    steps, n_retries = int(groups[group, GROUP_STEPS]), int(groups[group, GROUP_ATTEMPTS]) - 1
+    per_step, fail_s = float(flow[FLOW_RETRY_SCALE]) * steps, float(flow[FLOW_FAIL_S])
+    found = [float(flow[FLOW_DEMAND])]
+    for k, waiting in enumerate(waiting_to_retry(plane, group)[:n_retries, steps - 1].tolist()):
+        found.append(per_step * max(waiting, 0.0) / max(retry_pause_s(groups, group, k) + fail_s, 1e-9))
+    return np.array(found)
 
 
 def _take_back(plane: Plane, g: int, lost: float) -> None:
     """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
     state, parameters = plane.state, plane.net.groups[g]
     totals = plane.layout.totals + g * N_TOTALS
+    good, first_good = float(state[totals + TOTAL_GOOD]), float(state[totals + TOTAL_FIRST_GOOD])
     # What was booked at another quality of the calls than now is not worth more than all that was ever good.
-    lost = min(lost, max(state[totals + TOTAL_GOOD], 0.0))
+    lost = min(lost, max(good, 0.0))
     # As they are now: pods lost a moment ago have put requests among those that wait already.
     by_number = attempts_by_number(plane, g)
-    of_number = lost * by_number / by_number.sum() if by_number.sum() > 0.0 else lost * np.eye(by_number.size)[0]
+    per_s = float(by_number.sum())
+    of_number = lost * by_number / per_s if per_s > 0.0 else lost * np.eye(by_number.size)[0]
     # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
-    good_retries = state[totals + TOTAL_GOOD] - state[totals + TOTAL_FIRST_GOOD]
-    too_many = of_number[1:].sum() - max(good_retries, 0.0)
+    n_retries = float(of_number[1:].sum())
+    too_many = n_retries - max(good - first_good, 0.0)
     if too_many > 0.0:
-        of_number[1:] *= 1.0 - too_many / of_number[1:].sum()
+        of_number[1:] *= 1.0 - too_many / n_retries
         of_number[0] += too_many
-    if of_number.size > 1 and of_number[0] > max(state[totals + TOTAL_FIRST_GOOD], 0.0):
-        of_number[1] += of_number[0] - max(state[totals + TOTAL_FIRST_GOOD], 0.0)
-        of_number[0] = max(state[totals + TOTAL_FIRST_GOOD], 0.0)
+    most_first = max(first_good, 0.0)
+    if of_number.size > 1 and of_number[0] > most_first:
+        of_number[1] += of_number[0] - most_first
+        of_number[0] = most_first
     state[totals + TOTAL_GOOD] -= lost
     state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
     state[totals + TOTAL_USABLE] -= lost

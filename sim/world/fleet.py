@@ -48,20 +48,13 @@ class Fleet:
         """Told of each pod that has become ready, stopped, or been added or taken away."""
         for i, (region, service) in enumerate(names.pools):
             memory, scaling = self.services[i].memory, self.services[i].autoscale
-            most = max(names.placed[i], scaling.most if scaling is not None else 0)
-            for k in range(names.slots[i]):
-                self.pods.append(
-                    Pod(
-                        row=len(self.pods),
-                        name=f"{region}/{service}/{k + 1}",
-                        pool=i,
-                        region=region,
-                        service=service,
-                        limit_mib=memory.limit if memory is not None else 0.0,
-                        placed=k < names.placed[i],
-                        for_people=k >= most,
-                    )
-                )
+            placed, limit_mib = names.placed[i], memory.limit if memory is not None else 0.0
+            most = max(placed, scaling.most if scaling is not None else 0)
+            first = len(self.pods)
+            self.pods += [
+                Pod(first + k, f"{region}/{service}/{k + 1}", i, region, service, limit_mib, k < placed, k >= most)
+                for k in range(names.slots[i])
+            ]
         self.by_name = {pod.name: pod for pod in self.pods}
 
     # -- questions ------------------------------------------------------------------------------------
@@ -158,14 +151,14 @@ class Fleet:
 
     def hold(self, pod: Pod, reason: str, what: str) -> None:
         """Keep the pod down until `release` with the same reason."""
-        pod.holds.add(reason)
+        pod.holds |= {reason}
         self._stop(pod, Kind.POD_LOST, what, died=True)
 
     def release(self, pod: Pod, reason: str) -> None:
         """Start the pod again if nothing else holds it."""
         if reason not in pod.holds:
             return
-        pod.holds.discard(reason)
+        pod.holds -= {reason}
         self.try_start(pod)
 
     def try_start(self, pod: Pod) -> None:
@@ -207,8 +200,9 @@ class Fleet:
 
     def place_waiting(self, region: str) -> None:
         """Try again to place pods of a region that found no room."""
+        waiting = PodState.WAITING
         for pod in self.pods:
-            if pod.region == region and pod.state is PodState.WAITING and pod.node is None:
+            if pod.state is waiting and pod.node is None and pod.region == region:
                 self.try_start(pod)
 
     def set_limit(self, pod: Pod, limit_mib: float) -> bool:
@@ -349,7 +343,7 @@ class Fleet:
         self._follow(pod)
 
     def _tell(self, pod: Pod) -> None:
-        waiting, pod.on_ready = pod.on_ready, []
+        waiting, pod.on_ready = pod.on_ready, ()
         for action in waiting:
             action()
 
@@ -367,7 +361,7 @@ class Fleet:
         return True
 
     def _find_room(self, pod: Pod, limit_mib: float) -> Node | None:
-        siblings = [p.node for p in self.of_pool(pod.pool) if p is not pod and p.node is not None]
+        siblings = (p.node for p in self.of_pool(pod.pool) if p is not pod and p.node is not None)
         return self.topology.find_room(pod.region, limit_mib, siblings)
 
     def _unbind(self, pod: Pod) -> None:
