@@ -6,14 +6,17 @@ meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down o
 
 import math
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from sim.errors import RunError
 from sim.laws import Law, law_of
-from sim.scenario.schema import CrashLoop, Service
-from sim.traffic.layout import GUARD_IN_FLIGHT
+from sim.scenario.schema import CrashLoop, PodMemory, Service
+from sim.traffic.course import NEVER_KILLED
+from sim.traffic.layout import GUARD_IN_FLIGHT, POD_OOM_LEVEL
 from sim.world.context import SHORTEST_S, Context
+from sim.world.design import PerDesign
 from sim.world.log import Kind
-from sim.world.pods import Pod, PodState
+from sim.world.pods import NOTHING_ADDED, Pod, PodState
 from sim.world.topology import Node, Topology
 
 GRACE_S = 30.0
@@ -32,6 +35,30 @@ def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
     return min(crash_loop.initial * 2.0 ** min(n_crashes - 2, 64), crash_loop.longest)
 
 
+class _Kind(NamedTuple):
+    """What all pods of a service have in common, worked out once for all trials."""
+
+    startup: Law
+    never_full: bool
+    """Whether a pod has memory for all that may be inside, so that no request can fill it."""
+
+
+def _kind_of(service: Service) -> _Kind:
+    return _Kind(law_of(service.startup), service.memory is not None and _has_room(service, service.memory))
+
+
+def _has_room(service: Service, memory: PodMemory) -> bool:
+    """The kernel asks the same (`rates.pods_rate`), by the places that there are now; shedding only leaves fewer."""
+    if memory.leak > 0.0:
+        return False
+    return memory.per_request <= 0.0 or (memory.limit - memory.base) / memory.per_request >= (
+        service.slots + service.queue
+    )
+
+
+_kinds: Final = PerDesign(lambda scenario: {name: _kind_of(service) for name, service in scenario.services.items()})
+
+
 class Fleet:
     """All pods of one trial."""
 
@@ -40,7 +67,8 @@ class Fleet:
         self.topology = topology
         names = context.traffic.names
         self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
-        self._startups: list[Law] = [law_of(service.startup) for service in self.services]
+        kinds = _kinds.of(context.scenario)
+        self._kinds = [kinds[service] for _, service in names.pools]
         self.pods: list[Pod] = []
         self.n_changes = 0
         """Counts changes of pods: who has looked knows whether it is still so."""
@@ -132,9 +160,15 @@ class Fleet:
         self._crash(pod, Kind.POD_LOST, what)
 
     def oom_level(self, pod: Pod, incarnation: int) -> float:
-        """Integrated hazard at which an incarnation (from 1) of a pod is killed; infinite without a memory limit."""
+        """Integrated hazard at which an incarnation (from 1) of a pod is killed; infinite without a memory limit.
+
+        It is not drawn for a pod that has room for all that may be inside, as half the services of most designs have:
+        its hazard is 0. Who adds to its memory calls `refresh_memory`.
+        """
         if self.services[pod.pool].memory is None:
             return math.inf
+        if pod.added is NOTHING_ADDED and self._kinds[pod.pool].never_full:
+            return NEVER_KILLED
         return self._context.draws.exponential(pod.name, "oom", incarnation - 1)
 
     def restart(self, pod: Pod, what: str) -> None:
@@ -230,6 +264,9 @@ class Fleet:
         spec = self.services[pod.pool].memory
         if spec is None or pod.state is not PodState.READY:
             return
+        if pod.added is not NOTHING_ADDED:  # its level may not have been drawn
+            level = self.oom_level(pod, pod.incarnation)
+            self._context.traffic.net.pods[pod.row, POD_OOM_LEVEL] = level
         now_s = self._context.now_s
         pod.leaked_mib += pod.leak_rate * (now_s - pod.leak_at_s)
         pod.leak_rate, pod.leak_at_s = spec.leak + sum(pod.added.leak.values()), now_s
@@ -324,7 +361,7 @@ class Fleet:
             if pod.generation == generation and pod.state is PodState.STARTING:
                 self._ready(pod)
 
-        startup_s = self._context.draw(self._startups[pod.pool], pod.name, "startup", pod.n_starts)
+        startup_s = self._context.draw(self._kinds[pod.pool].startup, pod.name, "startup", pod.n_starts)
         pod.n_starts += 1
         self._context.after(max(delay_s + startup_s, SHORTEST_S), ready)
 
