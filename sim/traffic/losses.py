@@ -60,42 +60,54 @@ def waiting_to_retry(plane: Plane, group: int) -> Floats:
     return plane.state[at : at + n_stages * RETRY_STEPS].reshape(n_stages, RETRY_STEPS)
 
 
-def attempts_by_number(plane: Plane, group: int) -> Floats:
-    """(attempts,) attempts per second of a group, the first ones first, as they are now."""
+def attempts_by_number(plane: Plane, group: int) -> list[float]:
+    """Attempts per second of a group by their number, the first ones first, as they are now."""
     groups, flow = plane.net.groups, plane.net.group_algebra[group]
     steps, n_retries = int(groups[group, GROUP_STEPS]), int(groups[group, GROUP_ATTEMPTS]) - 1
     per_step, fail_s = float(flow[FLOW_RETRY_SCALE]) * steps, float(flow[FLOW_FAIL_S])
     found = [float(flow[FLOW_DEMAND])]
     for k, waiting in enumerate(waiting_to_retry(plane, group)[:n_retries, steps - 1].tolist()):
         found.append(per_step * max(waiting, 0.0) / max(retry_pause_s(groups, group, k) + fail_s, 1e-9))
-    return np.array(found)
+    return found
 
 
 def _take_back(plane: Plane, g: int, lost: float) -> None:
     """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
-    state, parameters = plane.state, plane.net.groups[g]
+    state, again_share = plane.state, float(plane.net.groups[g, GROUP_RETRY_SHARE])
     totals = plane.layout.totals + g * N_TOTALS
     good, first_good = float(state[totals + TOTAL_GOOD]), float(state[totals + TOTAL_FIRST_GOOD])
     # What was booked at another quality of the calls than now is not worth more than all that was ever good.
     lost = min(lost, max(good, 0.0))
     # As they are now: pods lost a moment ago have put requests among those that wait already.
     by_number = attempts_by_number(plane, g)
-    per_s = float(by_number.sum())
-    of_number = lost * by_number / per_s if per_s > 0.0 else lost * np.eye(by_number.size)[0]
+    per_s = _added(by_number)
+    # Of nobody who comes, all are first attempts.
+    first, *later = [lost * n / per_s for n in by_number] if per_s > 0.0 else [lost] + [0.0] * (len(by_number) - 1)
     # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
-    n_retries = float(of_number[1:].sum())
+    n_retries = _added(later)
     too_many = n_retries - max(good - first_good, 0.0)
     if too_many > 0.0:
-        of_number[1:] *= 1.0 - too_many / n_retries
-        of_number[0] += too_many
+        later = [n * (1.0 - too_many / n_retries) for n in later]
+        first += too_many
     most_first = max(first_good, 0.0)
-    if of_number.size > 1 and of_number[0] > most_first:
-        of_number[1] += of_number[0] - most_first
-        of_number[0] = most_first
+    if later and first > most_first:
+        later[0] += first - most_first
+        first = most_first
     state[totals + TOTAL_GOOD] -= lost
-    state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
+    state[totals + TOTAL_FIRST_GOOD] -= first
     state[totals + TOTAL_USABLE] -= lost
-    waiting = waiting_to_retry(plane, g)[: of_number.size - 1, 0]
-    waiting += parameters[GROUP_RETRY_SHARE] * of_number[:-1]
-    gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_number[:-1].sum()
-    state[totals + TOTAL_FAILED] += gave_up + of_number[-1]
+    *tried_again, last = first, *later
+    waiting = waiting_to_retry(plane, g)
+    for k, n in enumerate(tried_again):
+        waiting[k, 0] += again_share * n
+    state[totals + TOTAL_FAILED] += (1.0 - again_share) * _added(tried_again) + last
+
+
+def _added(values: list[float]) -> float:
+    """Their sum, as NumPy makes it: one after another up to seven, and pair by pair of more."""
+    if len(values) > 7:
+        return float(np.add.reduce(values))
+    total = 0.0
+    for value in values:
+        total += value
+    return total
