@@ -6,7 +6,7 @@ pool fails that no fault hit directly. Knows nothing of why a pool failed beyond
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -306,18 +306,23 @@ def failure_paths(pools: Sequence[str], scenario: Scenario) -> "nx.DiGraph[str]"
 
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(pools)
+    graph.add_edges_from((one, other) for one, others in _reached_from(pools, scenario).items() for other in others)
+    return graph
+
+
+def _reached_from(pools: Sequence[str], scenario: Scenario) -> dict[str, list[str]]:
+    """Return the pools to which the failure of each one may travel; see `failure_paths`."""
     by_service: dict[str, list[str]] = {}
     for pool in pools:
         by_service.setdefault(pool.partition("/")[2], []).append(pool)
-    for same in by_service.values():
-        graph.add_edges_from((one, other) for one in same for other in same if one != other)
+    reached = {pool: [other for other in by_service[pool.partition("/")[2]] if other != pool] for pool in pools}
     for caller in pools:
         region, _, name = caller.partition("/")
         for callee in scenario.services[name].calls:
             local = f"{region}/{callee}"
-            serving = [local] if local in graph else by_service.get(callee, [])
-            graph.add_edges_from((pool, caller) for pool in serving)
-    return graph
+            for pool in [local] if local in reached else by_service.get(callee, []):
+                reached[pool].append(caller)
+    return reached
 
 
 def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str], scenario: Scenario) -> int:
@@ -326,17 +331,30 @@ def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str],
     A pool that no such way reaches was overloaded by those who call it (retries travel from caller to callee): for it
     the ways count in both directions. At least 1.
     """
-    import networkx as nx
-
-    graph = failure_paths(pools, scenario)
-    sources = [pool for pool in sorted(direct) if pool in graph]
+    onward = _reached_from(pools, scenario)
+    sources = [pool for pool in direct if pool in onward]
     if not sources:
         return 1
-    forward: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph, sources)
-    if spread <= forward.keys():
-        return int(max(forward[pool] for pool in spread))
-    either: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph.to_undirected(as_view=True), sources)
-    return int(max(forward.get(pool, either.get(pool, 1)) for pool in spread))
+    forward = _hops(onward, sources)
+    both: dict[str, list[str]] = {pool: list(others) for pool, others in onward.items()}
+    for pool, others in onward.items():
+        for other in others:
+            both[other].append(pool)
+    either = _hops(both, sources)
+    return max(forward.get(pool, either.get(pool, 1)) for pool in spread)
+
+
+def _hops(reached: Mapping[str, Sequence[str]], sources: Iterable[str]) -> dict[str, int]:
+    """Return the fewest hops to each pool that can be reached from the sources, breadth first."""
+    hops = dict.fromkeys(sources, 0)
+    front = deque(hops)
+    while front:
+        pool = front.popleft()
+        for other in reached[pool]:
+            if other not in hops:
+                hops[other] = hops[pool] + 1
+                front.append(other)
+    return hops
 
 
 def cascades_by_fault(disturbances: Sequence[Disturbance]) -> dict[str, float]:
