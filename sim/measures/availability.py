@@ -67,11 +67,11 @@ def months_of(
         Its raw stretches below the threshold.
     objective : AvailabilityObjective
     """
-    starts = [float(s) for s in record.month_start_s]
+    starts, totals = record.month_start_s.tolist(), record.month_totals[:, population].tolist()
     months = []
     for number, (start_s, end_s) in enumerate(zip(starts, [*starts[1:], record.horizon_s], strict=True)):
         time_share = by_time(stretches, start_s, end_s)
-        request_share = by_requests(record.month_totals[number, population])
+        request_share = by_requests(totals[number])
         measured = time_share if objective.measured == "time" else request_share
         # Without a request nothing was lost: the month is met.
         met = math.isnan(measured) or measured >= objective.target

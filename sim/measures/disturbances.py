@@ -6,9 +6,9 @@ pool fails that no fault hit directly. Knows nothing of why a pool failed beyond
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sim.measures.faults import NO_FAULT, Occurrence, region_of
 from sim.scenario.schema import Scenario
@@ -148,15 +148,15 @@ def disturbances_of(record: TrialRecord, faults: Sequence[Occurrence], scenario:
     scenario : Scenario
     """
     failures = _lasting_failures(record, scenario.objectives.cascade_for)
-    moments = _moments(record.records)
+    departures, of_effects = _departures(record)
     upsets = [
         (start_s, end_s, within)
-        for start_s, end_s, _ in (_departures(record, moments, with_faults=False) if failures else ())
+        for start_s, end_s, _ in of_effects
         if (within := [(pool, at_s) for pool, at_s in failures if start_s <= at_s <= end_s])
     ]
     found = []
     later, begun = deque(faults), list[Occurrence]()
-    for start_s, end_s, censored in _departures(record, moments, with_faults=True):
+    for start_s, end_s, censored in departures:
         begun = [fault for fault in begun if fault.end_s >= start_s]  # departures are in order: what is over is over
         while later and later[0].start_s <= end_s:
             begun.append(later.popleft())
@@ -209,75 +209,65 @@ def _hits(faults: Sequence[Occurrence]) -> frozenset[str]:
     return frozenset(pool for fault in faults for pool in fault.hits)
 
 
+_Stretch = tuple[float, float, bool]
+"""(start, end, censored) of one, s."""
 SETTLED_S: Final = 600.0
 """A return to the nominal state counts once it has lasted so long: CrashLoopBackOff forgets after it, and a crash
 loop in which all pods are ready for a few seconds between two rounds has not returned to anything."""
 
 
-class _Moment(NamedTuple):
-    """Records of the same instant: a fault whose repair starts a pod right then is one departure."""
+class _Absences:
+    """Stretches of time outside a state that is well, however short, from one instant of the log to the next."""
 
-    at_s: float
-    was_upset: bool
-    """Something beside a fault was wrong after one of them."""
-    was_struck: bool
-    """Something was wrong after one of them."""
-    is_upset: bool
-    """Something beside a fault is wrong after all of them."""
-    is_struck: bool
-    """Something is wrong after all of them."""
+    def __init__(self) -> None:
+        self.found: list[_Stretch] = []
+        self._start_s: float | None = None
+
+    def note(self, at_s: float, *, was_ill: bool, is_ill: bool) -> None:
+        """At this instant, after any of its records and after all of them."""
+        if self._start_s is None and was_ill:
+            self._start_s = at_s
+        if self._start_s is not None and not is_ill:
+            self.found.append((self._start_s, at_s, False))
+            self._start_s = None
+
+    def closed(self, horizon_s: float) -> list[_Stretch]:
+        """All of them, the last one censored if need be."""
+        return self.found if self._start_s is None else [*self.found, (self._start_s, horizon_s, True)]
 
 
-def _moments(records: Sequence[Record]) -> list[_Moment]:
-    """Return what is wrong at each instant of the log."""
-    if not records:
-        return []
-    found: list[_Moment] = []
-    state, at_s = _State(), records[0].at_s
-    was_upset = was_struck = is_upset = is_struck = False
+def _departures(record: TrialRecord) -> tuple[list[_Stretch], list[_Stretch]]:
+    """Return the departures from the nominal state, and those that are more than an active fault.
+
+    Records of the same instant are taken together: a fault whose repair starts a pod right then is one departure.
+    """
+    state, records = _State(), record.records
+    nominal, unaffected = _Absences(), _Absences()
+    at_s = records[0].at_s if records else 0.0
+    was_struck = was_upset = is_struck = is_upset = False
     for entry in records:
         if entry.at_s != at_s:
-            found.append(_Moment(at_s, was_upset, was_struck, is_upset, is_struck))
-            at_s, was_upset, was_struck = entry.at_s, False, False
+            nominal.note(at_s, was_ill=was_struck, is_ill=is_struck)
+            unaffected.note(at_s, was_ill=was_upset, is_ill=is_upset)
+            at_s, was_struck, was_upset = entry.at_s, False, False
         state.apply(entry)
         is_upset = state.upset
         is_struck = is_upset or bool(state.faults)
-        was_upset, was_struck = was_upset or is_upset, was_struck or is_struck
-    return [*found, _Moment(at_s, was_upset, was_struck, is_upset, is_struck)]
+        was_struck, was_upset = was_struck or is_struck, was_upset or is_upset
+    nominal.note(at_s, was_ill=was_struck, is_ill=is_struck)
+    unaffected.note(at_s, was_ill=was_upset, is_ill=is_upset)
+    return _settled(nominal.closed(record.horizon_s)), _settled(unaffected.closed(record.horizon_s))
 
 
-def _departures(
-    record: TrialRecord, moments: Sequence[_Moment], *, with_faults: bool
-) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stay outside the state that is well; short returns do not end it.
-
-    Well is nominal with faults, and nominal but for active faults without.
-    """
-    begun: tuple[float, float, bool] | None = None
-    for start_s, end_s, censored in _absences(record, moments, with_faults=with_faults):
-        if begun is not None and start_s - begun[1] < SETTLED_S:
-            begun = (begun[0], end_s, censored)
-            continue
-        if begun is not None:
-            yield begun
-        begun = (start_s, end_s, censored)
-    if begun is not None:
-        yield begun
-
-
-def _absences(
-    record: TrialRecord, moments: Sequence[_Moment], *, with_faults: bool
-) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stretch outside the state that is well, however short."""
-    start_s: float | None = None
-    for at_s, was_upset, was_struck, is_upset, is_struck in moments:
-        if start_s is None and (was_struck if with_faults else was_upset):
-            start_s = at_s
-        if start_s is not None and not (is_struck if with_faults else is_upset):
-            yield start_s, at_s, False
-            start_s = None
-    if start_s is not None:
-        yield start_s, record.horizon_s, True
+def _settled(absences: Sequence[_Stretch]) -> list[_Stretch]:
+    """Join absences: short returns do not end one."""
+    found: list[_Stretch] = []
+    for start_s, end_s, censored in absences:
+        if found and start_s - found[-1][1] < SETTLED_S:
+            found[-1] = (found[-1][0], end_s, censored)
+        else:
+            found.append((start_s, end_s, censored))
+    return found
 
 
 def _lasting_failures(record: TrialRecord, for_s: float) -> list[tuple[str, float]]:

@@ -193,7 +193,7 @@ def _pools_behind(record: TrialRecord, outage: Below, population: str, scenario:
     users = scenario.populations[population]
     entries = [pool for pool in record.pools if pool.partition("/")[2] == users.journey]
     moved = any(
-        entry.kind is Kind.FAILOVER and entry.population == population and entry.at_s <= outage.end_s
+        entry.population == population and entry.kind is Kind.FAILOVER and entry.at_s <= outage.end_s
         for entry in record.records
     )
     if scenario.failover.policy != "active-active" and not moved:

@@ -314,22 +314,17 @@ def _disturbance_row(found: Disturbance) -> Row:
 def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
     """All disturbances in order; those that nobody noticed are most of the rows."""
     passed, n_noticed = record.passed_over, len(disturbances)
-    starts_s = np.concatenate([[found.start_s for found in disturbances], passed.start_s])
+    starts_s = np.array([*(found.start_s for found in disturbances), *passed.start_s.tolist()])
     n = len(starts_s)
     place = np.empty(n, dtype=np.intp)
     place[np.argsort(starts_s, kind="stable")] = np.arange(n)
-    noticed, others = place[:n_noticed], place[n_noticed:]
-    rows = [_disturbance_row(found) for found in disturbances]
-    table: Table = {}
-    for name, kind in COLUMNS["disturbances"].items():
-        column: NDArray[Any] = np.zeros(n, dtype=kind)
-        if name in KEY:
-            column[:] = getattr(record, name)
-        elif name == "disturbance":
-            column[:] = np.arange(n)
-        elif rows:
-            column[noticed] = [row[name] for row in rows]
-        table[name] = column
+    table: Table = {name: np.zeros(n, dtype=kind) for name, kind in COLUMNS["disturbances"].items()}
+    table["architecture"][:], table["trial"][:] = record.architecture, record.trial
+    table["disturbance"] = np.arange(n)
+    for k, found in zip(place[:n_noticed].tolist(), disturbances, strict=True):
+        for name, value in _disturbance_row(found).items():
+            table[name][k] = value
+    others = place[n_noticed:]
     for name in ("start_s", "end_s", "n_faults", "direct"):
         table[name][others] = getattr(passed, name)
     table["faults"][others] = passed.faults_of_each()
