@@ -314,7 +314,7 @@ def _disturbance_row(found: Disturbance) -> Row:
 def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance]) -> Table:
     """All disturbances in order; those that nobody noticed are most of the rows."""
     passed, n_noticed = record.passed_over, len(disturbances)
-    starts_s = np.array([*(found.start_s for found in disturbances), *passed.start_s.tolist()])
+    starts_s = np.concatenate([[found.start_s for found in disturbances], passed.start_s])
     n = len(starts_s)
     place = np.empty(n, dtype=np.intp)
     place[np.argsort(starts_s, kind="stable")] = np.arange(n)

@@ -114,8 +114,10 @@ class PassedOver:
         """(n,) different names of the faults of each disturbance, joined by `+`."""
         firsts = np.cumsum(self.n_faults) - self.n_faults
         found: NDArray[np.object_] = np.array(self.names, dtype=object)[self.fault[firsts]]
-        for row in np.flatnonzero(self.n_faults > 1).tolist():
-            within = self.fault[firsts[row] : firsts[row] + self.n_faults[row]].tolist()
+        several = np.flatnonzero(self.n_faults > 1)
+        counts = self.n_faults[several].tolist()
+        for row, first, n in zip(several.tolist(), firsts[several].tolist(), counts, strict=True):
+            within = self.fault[first : first + n].tolist()
             found[row] = "+".join(dict.fromkeys(self.names[k] for k in within))
         return found
 
