@@ -1,5 +1,6 @@
 """What the faults of a scenario say, worked out once for all trials: who may be hit, by which laws, what that does."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +48,8 @@ class Plan:
     """(n_clocks,) means of exponential laws, NaN of others."""
     numbers: dict[tuple[str, str], int]
     """Number of the clock of each (fault, element)."""
+    shortest_s: float
+    """Least mean of all times to failure; infinite without any."""
     _keys: dict[int, Ints] = field(default_factory=dict)
 
     def keys(self, seed: int) -> Ints:
@@ -81,7 +84,8 @@ def _plan(scenario: Scenario) -> Plan:
             clocks.append(Clock(len(clocks), name, element, law, repair, kind_of(fault, element)))
     means_s = np.array([c.law.mean_s if isinstance(c.law, Exponential) else np.nan for c in clocks])
     numbers = {(clock.fault, clock.element.name): clock.number for clock in clocks}
-    return Plan(laws, effects, tuple(clocks), tuple(others), means_s, numbers)
+    shortest_s = min((clock.law.mean_s for clock in clocks), default=math.inf)
+    return Plan(laws, effects, tuple(clocks), tuple(others), means_s, numbers, shortest_s)
 
 
 _plans: Final = PerDesign(_plan, with_faults=True)
