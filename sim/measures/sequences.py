@@ -204,8 +204,8 @@ def _pools_behind(record: TrialRecord, outage: Below, population: str, scenario:
         region, _, name = open_.pop().partition("/")
         for callee in scenario.services[name].calls:
             local = f"{region}/{callee}"
-            everywhere = [pool for pool in record.pools if pool.partition("/")[2] == callee]
-            for pool in [local] if local in record.pools else everywhere:
+            is_local = local in record.pools
+            for pool in [local] if is_local else [p for p in record.pools if p.partition("/")[2] == callee]:
                 if pool not in found:
                     found.add(pool)
                     open_.append(pool)
@@ -231,6 +231,7 @@ _SHOWN: Final = {
     Kind.FAILOVER: (3, "failover"),
     Kind.FAILOVER_FAILED: (3, "no failover"),
 }
+_BY_RANK: Final = sorted(set(_SHOWN.values()))
 _MOVES: Final = (Kind.FAILOVER, Kind.FAILOVER_FAILED)
 _FAILED: Final = Kind.POOL_FAILED
 _RECOVERED: Final = Kind.POOL_RECOVERED
@@ -300,7 +301,7 @@ def _texts(spell: Sequence[_Event]) -> list[str]:
     causes_ = [event for event in spell if event.rank == 0]
     faults = {(event.what, event.who) for event in causes_}
     found = [" + ".join(_fault_text([e for e in causes_ if (e.what, e.who) == key]) for key in sorted(faults))]
-    for rank, what in sorted(set(_SHOWN.values())):
+    for rank, what in _BY_RANK:
         same = [event for event in spell if (event.rank, event.what) == (rank, what)]
         if rank == _SHOWN[Kind.FAILOVER][0] and same:
             found.append(f"{what} from {_listed(event.where for event in same)}")
