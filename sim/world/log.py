@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ class Kind(StrEnum):
     GEAR = "gear"  # the data plane shifts to single requests or back (`value`: those of the window that ended)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One thing that happened. Names that do not apply are empty; numbers that do not apply are NaN."""
 
     at_s: float
