@@ -4,7 +4,8 @@ import calendar
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,22 +67,23 @@ def months_of(
         Its raw stretches below the threshold.
     objective : AvailabilityObjective
     """
-    starts = [float(s) for s in record.month_start_s]
+    starts, totals = record.month_start_s.tolist(), record.month_totals[:, population].tolist()
     months = []
     for number, (start_s, end_s) in enumerate(zip(starts, [*starts[1:], record.horizon_s], strict=True)):
         time_share = by_time(stretches, start_s, end_s)
-        request_share = by_requests(record.month_totals[number, population])
+        request_share = by_requests(totals[number])
         measured = time_share if objective.measured == "time" else request_share
         # Without a request nothing was lost: the month is met.
         met = math.isnan(measured) or measured >= objective.target
-        covered = (end_s - start_s) / _calendar_month_s(record, start_s)
+        covered = (end_s - start_s) / _calendar_month_s(record.start, start_s)
         months.append(Month(number, covered, time_share, request_share, met))
     return months
 
 
-def _calendar_month_s(record: TrialRecord, at_s: float) -> float:
+@lru_cache(maxsize=1024)  # the same few in all trials
+def _calendar_month_s(start: datetime, at_s: float) -> float:
     """Return the length of the calendar month (UTC) in which `at_s` lies, s."""
-    moment = (record.start + timedelta(seconds=at_s)).astimezone(UTC)
+    moment = (start + timedelta(seconds=at_s)).astimezone(UTC)
     return calendar.monthrange(moment.year, moment.month)[1] * 86400.0
 
 

@@ -6,9 +6,8 @@ pool fails that no fault hit directly. Knows nothing of why a pool failed beyond
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from sim.measures.faults import NO_FAULT, Occurrence, region_of
@@ -74,6 +73,14 @@ class Disturbance:
         return any(fault.common_cause for fault in self.faults)
 
 
+_READY: Final = Kind.POD_READY
+_REMOVED: Final = Kind.POD_REMOVED
+_FAILED: Final = Kind.POOL_FAILED
+_RECOVERED: Final = Kind.POOL_RECOVERED
+_COME: Final = frozenset({_READY, Kind.POD_ADDED})
+_OF_PODS: Final = _COME | {_REMOVED, Kind.POD_LOST, Kind.OOM_KILL}
+
+
 @dataclass
 class _State:
     """What keeps the system from being nominal."""
@@ -92,24 +99,15 @@ class _State:
 
     def apply(self, entry: Record) -> None:
         """Take one record into account."""
-        pod = (entry.region, entry.service, entry.pod)
-        match entry.kind:
+        kind = entry.kind
+        if kind in _OF_PODS:  # most records are
+            self._apply_pod(kind, (entry.region, entry.service, entry.pod))
+            return
+        match kind:
             case Kind.FAULT:
                 self.faults.add(entry.fault)
             case Kind.REPAIR:
                 self.faults.discard(entry.fault)
-            case Kind.POD_LOST | Kind.OOM_KILL if pod not in self.extra:
-                self.ran.add(pod)
-                self.missing.add(pod)
-            case Kind.POD_REMOVED:
-                self.missing.discard(pod)
-            case Kind.POD_READY | Kind.POD_ADDED:
-                # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
-                # asleep): the system is nominal without it.
-                if pod not in self.ran:
-                    self.extra.add(pod)
-                if entry.kind is Kind.POD_READY:
-                    self.missing.discard(pod)
             case Kind.POOL_FAILED:
                 self.failed.add(pool_of(entry))
             case Kind.POOL_RECOVERED:
@@ -118,6 +116,20 @@ class _State:
                 self.away.add(entry.population)
             case Kind.FAILBACK if entry.value >= 1.0 - 1e-9:  # a sum of shares
                 self.away.discard(entry.population)
+
+    def _apply_pod(self, kind: Kind, pod: tuple[str, str, str]) -> None:
+        if kind in _COME:
+            # A pod heard of first when it comes did not run at the start (scale-out, or a standby that was
+            # asleep): the system is nominal without it.
+            if pod not in self.ran:
+                self.extra.add(pod)
+            if kind is _READY:
+                self.missing.discard(pod)
+        elif kind is _REMOVED:
+            self.missing.discard(pod)
+        elif pod not in self.extra:
+            self.ran.add(pod)
+            self.missing.add(pod)
 
 
 def pool_of(entry: Record) -> str:
@@ -136,14 +148,15 @@ def disturbances_of(record: TrialRecord, faults: Sequence[Occurrence], scenario:
     scenario : Scenario
     """
     failures = _lasting_failures(record, scenario.objectives.cascade_for)
+    departures, of_effects = _departures(record)
     upsets = [
         (start_s, end_s, within)
-        for start_s, end_s, _ in (_departures(record, lambda state: not state.upset) if failures else ())
+        for start_s, end_s, _ in of_effects
         if (within := [(pool, at_s) for pool, at_s in failures if start_s <= at_s <= end_s])
     ]
     found = []
     later, begun = deque(faults), list[Occurrence]()
-    for start_s, end_s, censored in _departures(record, lambda state: not (state.upset or state.faults)):
+    for start_s, end_s, censored in departures:
         begun = [fault for fault in begun if fault.end_s >= start_s]  # departures are in order: what is over is over
         while later and later[0].start_s <= end_s:
             begun.append(later.popleft())
@@ -196,43 +209,65 @@ def _hits(faults: Sequence[Occurrence]) -> frozenset[str]:
     return frozenset(pool for fault in faults for pool in fault.hits)
 
 
+_Stretch = tuple[float, float, bool]
+"""(start, end, censored) of one, s."""
 SETTLED_S: Final = 600.0
 """A return to the nominal state counts once it has lasted so long: CrashLoopBackOff forgets after it, and a crash
 loop in which all pods are ready for a few seconds between two rounds has not returned to anything."""
 
 
-def _departures(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stay outside the state that is well; short returns do not end it."""
-    begun: tuple[float, float, bool] | None = None
-    for start_s, end_s, censored in _absences(record, is_well):
-        if begun is not None and start_s - begun[1] < SETTLED_S:
-            begun = (begun[0], end_s, censored)
-            continue
-        if begun is not None:
-            yield begun
-        begun = (start_s, end_s, censored)
-    if begun is not None:
-        yield begun
+class _Absences:
+    """Stretches of time outside a state that is well, however short, from one instant of the log to the next."""
+
+    def __init__(self) -> None:
+        self.found: list[_Stretch] = []
+        self._start_s: float | None = None
+
+    def note(self, at_s: float, *, was_ill: bool, is_ill: bool) -> None:
+        """At this instant, after any of its records and after all of them."""
+        if self._start_s is None and was_ill:
+            self._start_s = at_s
+        if self._start_s is not None and not is_ill:
+            self.found.append((self._start_s, at_s, False))
+            self._start_s = None
+
+    def closed(self, horizon_s: float) -> list[_Stretch]:
+        """All of them, the last one censored if need be."""
+        return self.found if self._start_s is None else [*self.found, (self._start_s, horizon_s, True)]
 
 
-def _absences(record: TrialRecord, is_well: Callable[[_State], bool]) -> Iterator[tuple[float, float, bool]]:
-    """Yield (start, end, censored) of each stretch outside the state that is well, however short.
+def _departures(record: TrialRecord) -> tuple[list[_Stretch], list[_Stretch]]:
+    """Return the departures from the nominal state, and those that are more than an active fault.
 
     Records of the same instant are taken together: a fault whose repair starts a pod right then is one departure.
     """
-    state, start_s = _State(), None
-    for at_s, entries in groupby(record.records, key=lambda entry: entry.at_s):
-        was_struck = False
-        for entry in entries:
-            state.apply(entry)
-            was_struck = was_struck or not is_well(state)
-        if start_s is None and was_struck:
-            start_s = at_s
-        if start_s is not None and is_well(state):
-            yield start_s, at_s, False
-            start_s = None
-    if start_s is not None:
-        yield start_s, record.horizon_s, True
+    state, records = _State(), record.records
+    nominal, unaffected = _Absences(), _Absences()
+    at_s = records[0].at_s if records else 0.0
+    was_struck = was_upset = is_struck = is_upset = False
+    for entry in records:
+        if entry.at_s != at_s:
+            nominal.note(at_s, was_ill=was_struck, is_ill=is_struck)
+            unaffected.note(at_s, was_ill=was_upset, is_ill=is_upset)
+            at_s, was_struck, was_upset = entry.at_s, False, False
+        state.apply(entry)
+        is_upset = state.upset
+        is_struck = is_upset or bool(state.faults)
+        was_struck, was_upset = was_struck or is_struck, was_upset or is_upset
+    nominal.note(at_s, was_ill=was_struck, is_ill=is_struck)
+    unaffected.note(at_s, was_ill=was_upset, is_ill=is_upset)
+    return _settled(nominal.closed(record.horizon_s)), _settled(unaffected.closed(record.horizon_s))
+
+
+def _settled(absences: Sequence[_Stretch]) -> list[_Stretch]:
+    """Join absences: short returns do not end one."""
+    found: list[_Stretch] = []
+    for start_s, end_s, censored in absences:
+        if found and start_s - found[-1][1] < SETTLED_S:
+            found[-1] = (found[-1][0], end_s, censored)
+        else:
+            found.append((start_s, end_s, censored))
+    return found
 
 
 def _lasting_failures(record: TrialRecord, for_s: float) -> list[tuple[str, float]]:
@@ -240,9 +275,10 @@ def _lasting_failures(record: TrialRecord, for_s: float) -> list[tuple[str, floa
     begun: dict[str, float] = {}
     found: list[tuple[str, float]] = []
     for entry in record.records:
-        if entry.kind is Kind.POOL_FAILED:
+        kind = entry.kind
+        if kind is _FAILED:
             begun.setdefault(pool_of(entry), entry.at_s)
-        elif entry.kind is Kind.POOL_RECOVERED:
+        elif kind is _RECOVERED:
             start_s = begun.pop(pool_of(entry), math.inf)
             if entry.at_s - start_s >= for_s:
                 found.append((pool_of(entry), start_s))
@@ -260,18 +296,23 @@ def failure_paths(pools: Sequence[str], scenario: Scenario) -> "nx.DiGraph[str]"
 
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(pools)
+    graph.add_edges_from((one, other) for one, others in _reached_from(pools, scenario).items() for other in others)
+    return graph
+
+
+def _reached_from(pools: Sequence[str], scenario: Scenario) -> dict[str, list[str]]:
+    """Return the pools to which the failure of each one may travel; see `failure_paths`."""
     by_service: dict[str, list[str]] = {}
     for pool in pools:
         by_service.setdefault(pool.partition("/")[2], []).append(pool)
-    for same in by_service.values():
-        graph.add_edges_from((one, other) for one in same for other in same if one != other)
+    reached = {pool: [other for other in by_service[pool.partition("/")[2]] if other != pool] for pool in pools}
     for caller in pools:
         region, _, name = caller.partition("/")
         for callee in scenario.services[name].calls:
             local = f"{region}/{callee}"
-            serving = [local] if local in graph else by_service.get(callee, [])
-            graph.add_edges_from((pool, caller) for pool in serving)
-    return graph
+            for pool in [local] if local in reached else by_service.get(callee, []):
+                reached[pool].append(caller)
+    return reached
 
 
 def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str], scenario: Scenario) -> int:
@@ -280,15 +321,30 @@ def _depth(spread: frozenset[str], direct: frozenset[str], pools: Sequence[str],
     A pool that no such way reaches was overloaded by those who call it (retries travel from caller to callee): for it
     the ways count in both directions. At least 1.
     """
-    import networkx as nx
-
-    graph = failure_paths(pools, scenario)
-    sources = [pool for pool in sorted(direct) if pool in graph]
+    onward = _reached_from(pools, scenario)
+    sources = [pool for pool in direct if pool in onward]
     if not sources:
         return 1
-    forward: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph, sources)
-    either: Mapping[str, float] = nx.multi_source_dijkstra_path_length(graph.to_undirected(), sources)
-    return int(max(forward.get(pool, either.get(pool, 1)) for pool in spread))
+    forward = _hops(onward, sources)
+    both: dict[str, list[str]] = {pool: list(others) for pool, others in onward.items()}
+    for pool, others in onward.items():
+        for other in others:
+            both[other].append(pool)
+    either = _hops(both, sources)
+    return max(forward.get(pool, either.get(pool, 1)) for pool in spread)
+
+
+def _hops(reached: Mapping[str, Sequence[str]], sources: Iterable[str]) -> dict[str, int]:
+    """Return the fewest hops to each pool that can be reached from the sources, breadth first."""
+    hops = dict.fromkeys(sources, 0)
+    front = deque(hops)
+    while front:
+        pool = front.popleft()
+        for other in reached[pool]:
+            if other not in hops:
+                hops[other] = hops[pool] + 1
+                front.append(other)
+    return hops
 
 
 def cascades_by_fault(disturbances: Sequence[Disturbance]) -> dict[str, float]:

@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from sim.scenario.schema import Scenario
 from sim.scenario.targets import TargetKind, parse_target
-from sim.world.log import Kind, TrialRecord
+from sim.world.design import PerDesign
+from sim.world.log import Kind, Record, TrialRecord
 
 Level = Literal["region", "zone", "dependency", "node", "pod", "provider", "population", "none"]
 WIDEST_FIRST: Final[tuple[Level, ...]] = ("region", "zone", "dependency", "node", "pod", "provider", "population")
@@ -73,14 +74,17 @@ def occurrences(record: TrialRecord) -> list[Occurrence]:
     """
     ends: dict[str, float] = {}
     begun: set[str] = set()
+    starts: list[Record] = []
+    is_fault, is_repair = Kind.FAULT, Kind.REPAIR
     for entry in record.records:
-        if entry.kind is Kind.FAULT:
+        kind = entry.kind
+        if kind is is_fault:
+            starts.append(entry)
             begun.add(entry.fault)
-        elif entry.kind is Kind.REPAIR:
+        elif kind is is_repair:
             if entry.fault not in begun:
                 raise ValueError(f"the log repairs {entry.fault!r} at {entry.at_s!r} s, which never began")
             ends.setdefault(entry.fault, entry.at_s)
-    starts = [entry for entry in record.records if entry.kind is Kind.FAULT]
     # The occurrence that a common cause spread from is named by the others only: it began before they were drawn.
     shared = {entry.together for entry in starts if entry.together}
     return [
@@ -134,4 +138,12 @@ def level_of(name: str, scenario: Scenario) -> Level:
     fault = scenario.faults.get(name)
     if fault is None:
         return "provider"
-    return LEVELS[parse_target(fault.target, scenario).kind]
+    return _levels.of(scenario)[name]
+
+
+_levels: Final = PerDesign(
+    lambda scenario: {
+        name: LEVELS[parse_target(fault.target, scenario).kind] for name, fault in scenario.faults.items()
+    },
+    with_faults=True,
+)

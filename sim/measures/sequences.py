@@ -194,7 +194,7 @@ def _pools_behind(record: TrialRecord, outage: Below, population: str, scenario:
     users = scenario.populations[population]
     entries = [pool for pool in record.pools if pool.partition("/")[2] == users.journey]
     moved = any(
-        entry.kind is Kind.FAILOVER and entry.population == population and entry.at_s <= outage.end_s
+        entry.population == population and entry.kind is Kind.FAILOVER and entry.at_s <= outage.end_s
         for entry in record.records
     )
     if scenario.failover.policy != "active-active" and not moved:
@@ -205,8 +205,8 @@ def _pools_behind(record: TrialRecord, outage: Below, population: str, scenario:
         region, _, name = open_.pop().partition("/")
         for callee in scenario.services[name].calls:
             local = f"{region}/{callee}"
-            everywhere = [pool for pool in record.pools if pool.partition("/")[2] == callee]
-            for pool in [local] if local in record.pools else everywhere:
+            is_local = local in record.pools
+            for pool in [local] if is_local else [p for p in record.pools if p.partition("/")[2] == callee]:
                 if pool not in found:
                     found.add(pool)
                     open_.append(pool)
@@ -232,7 +232,10 @@ _SHOWN: Final = {
     Kind.FAILOVER: (3, "failover"),
     Kind.FAILOVER_FAILED: (3, "no failover"),
 }
+_BY_RANK: Final = sorted(set(_SHOWN.values()))
 _MOVES: Final = (Kind.FAILOVER, Kind.FAILOVER_FAILED)
+_FAILED: Final = Kind.POOL_FAILED
+_RECOVERED: Final = Kind.POOL_RECOVERED
 
 
 def _failures(record: TrialRecord, outage: Below, population: str, served_by: frozenset[str]) -> Iterator[_Event]:
@@ -256,11 +259,12 @@ def _belonging(record: TrialRecord, outage: Below) -> Iterator[Record]:
     for entry in record.records:
         if entry.at_s >= outage.end_s:
             break
-        if entry.kind is Kind.POOL_FAILED and entry.at_s < outage.start_s:
+        kind = entry.kind
+        if kind is _FAILED and entry.at_s < outage.start_s:
             failed[entry.region, entry.service] = entry
-        elif entry.kind is Kind.POOL_RECOVERED and entry.at_s < outage.start_s:
+        elif kind is _RECOVERED and entry.at_s < outage.start_s:
             failed.pop((entry.region, entry.service), None)
-        elif entry.kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
+        elif kind in _SHOWN and entry.at_s >= outage.start_s - BEFORE_S:
             kept.append(entry)
     yield from failed.values()
     yield from kept
@@ -298,7 +302,7 @@ def _texts(spell: Sequence[_Event]) -> list[str]:
     causes_ = [event for event in spell if event.rank == 0]
     faults = {(event.what, event.who) for event in causes_}
     found = [" + ".join(_fault_text([e for e in causes_ if (e.what, e.who) == key]) for key in sorted(faults))]
-    for rank, what in sorted(set(_SHOWN.values())):
+    for rank, what in _BY_RANK:
         same = [event for event in spell if (event.rank, event.what) == (rank, what)]
         if rank == _SHOWN[Kind.FAILOVER][0] and same:
             found.append(f"{what} from {_listed(event.where for event in same)}")

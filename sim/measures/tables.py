@@ -5,7 +5,7 @@ A table is a dict of equally long arrays: text as object arrays, counts and flag
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -115,14 +115,14 @@ def measure_trial(record: TrialRecord, scenario: Scenario) -> Tables:
     rows = {
         "trials": [_trial_row(record, scenario, populations, disturbances, n_faults=n_faults)],
         "outages": _outage_rows(record, scenario, populations),
-        "disturbances": [],
         "months": _month_rows(scenario, populations),
         "fault_kinds": _fault_rows(scenario, record, faults, disturbances),
         "downtime_shares": _share_rows(scenario, faults, populations),
         "sequences": _sequence_rows(scenario, populations),
     }
     tables = {name: _table(record, COLUMNS[name], found) for name, found in rows.items()}
-    return tables | {"disturbances": _disturbance_table(record, disturbances)}
+    tables["disturbances"] = _disturbance_table(record, disturbances)
+    return {name: tables[name] for name in COLUMNS}
 
 
 def concatenate(tables: Iterable[Tables]) -> Tables:
@@ -143,6 +143,8 @@ def concatenate(tables: Iterable[Tables]) -> Tables:
 
 
 def _table(record: TrialRecord, columns: dict[str, type], rows: Sequence[Row]) -> Table:
+    if not rows:
+        return {name: np.empty(0, dtype=kind) for name, kind in columns.items()}
     key = {"architecture": record.architecture, "trial": record.trial}
     full = [key | row for row in rows]
     return {name: np.array([row[name] for row in full], dtype=kind) for name, kind in columns.items()}
@@ -189,8 +191,7 @@ def _trial_row(
     *,
     n_faults: int,
 ) -> Row:
-    from sim.traffic.gears import Shift  # with the data plane, which elements without traffic do not need
-
+    kinds = [entry.kind for entry in record.records]
     totals = dict(zip(TOTALS, record.totals.sum(axis=0), strict=True))
     outages = [outage for population in populations for outage in population.outages]
     months = [month for population in populations for month in population.months]
@@ -215,12 +216,12 @@ def _trial_row(
         "months_met": sum(month.met for month in months),
         "rto_checked": len(kept),
         "rto_met": sum(kept),
-        "oom_kills": _count(record, Kind.OOM_KILL),
-        "failovers": _count(record, Kind.FAILOVER),
-        "failovers_failed": _count(record, Kind.FAILOVER_FAILED),
+        "oom_kills": kinds.count(Kind.OOM_KILL),
+        "failovers": kinds.count(Kind.FAILOVER),
+        "failovers_failed": kinds.count(Kind.FAILOVER_FAILED),
         "simulated_s": record.simulated_s,
         "windows": record.n_windows,
-        "noise_budget_spent": any(r.kind is Kind.GEAR and r.what == Shift.BUDGET.value for r in record.records),
+        "noise_budget_spent": Kind.GEAR in kinds and _is_budget_spent(record),
         **_cost_cells(record, scenario, populations),
     }
 
@@ -254,13 +255,15 @@ def _common_cause_s(population: _Population) -> float:
     )
 
 
-def _count(record: TrialRecord, kind: Kind) -> int:
-    return sum(entry.kind is kind for entry in record.records)
+def _is_budget_spent(record: TrialRecord) -> bool:
+    from sim.traffic.gears import Shift  # with the data plane, which elements without traffic do not need
+
+    return any(entry.kind is Kind.GEAR and entry.what == Shift.BUDGET.value for entry in record.records)
 
 
 def _outage_rows(record: TrialRecord, scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:
     """Return one row per outage, ordered by their start."""
-    steps = {p.name: operator_records(record, p.name, scenario) for p in populations}
+    steps = {p.name: operator_records(record, p.name, scenario) for p in populations if p.outages}
     found = [outage for population in populations for outage in population.outages]
     found.sort(key=lambda outage: outage.below.start_s)
     return [{"outage": i} | _outage_row(outage, scenario, steps[outage.population]) for i, outage in enumerate(found)]
@@ -270,6 +273,7 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
     below, disturbance = outage.below, outage.disturbance
     population = scenario.populations[outage.population]
     hours = cost.lost_hours(below.lost_usable, population) + cost.refocus_hours(below, population)
+    phases = phases_of(below, steps)
     return {
         "population": outage.population,
         "start_s": below.start_s,
@@ -286,13 +290,12 @@ def _outage_row(outage: _Outage, scenario: Scenario, steps: Sequence[Record]) ->
         "cascade_depth": disturbance.depth if disturbance else 0,
         "cross_region": disturbance.cross_region if disturbance else False,
         "sequence": outage.sequence.text,
-        **asdict(phases_of(below, steps)),
+        **{name: getattr(phases, name) for name in PHASES},
     }
 
 
-def _disturbance_row(number: int, found: Disturbance) -> Row:
+def _disturbance_row(found: Disturbance) -> Row:
     return {
-        "disturbance": number,
         "start_s": found.start_s,
         "end_s": found.end_s,
         "censored": found.censored,
@@ -313,44 +316,51 @@ def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance])
 
     What was passed over while a fault that nobody feels was active belongs to the disturbance that this fault began.
     """
-    passed = record.passed_over
-    table = _table(record, COLUMNS["disturbances"], [_disturbance_row(0, found) for found in disturbances])
-    apart = np.ones(len(passed), dtype=bool)
-    if len(passed):
-        within = np.searchsorted(table["start_s"], passed.start_s, side="right") - 1
-        apart = (within < 0) | (passed.start_s > np.append(table["end_s"], -np.inf)[within])
-        for number in np.unique(within[~apart]).tolist():
-            rows = np.flatnonzero(~apart & (within == number))
-            _add_passed(table, number, record, disturbances[number], rows)
-    plain = {
-        "architecture": record.architecture,
-        "trial": record.trial,
-        "start_s": passed.start_s[apart],
-        "end_s": passed.end_s[apart],
-        "faults": [names for names, alone in zip(passed.faults_of_each(), apart, strict=True) if alone],
-        "n_faults": passed.n_faults[apart],
-        "direct": np.bitwise_count(passed.direct[apart]),
-    }
-    order = np.argsort(np.concatenate([table["start_s"], plain["start_s"]]), kind="stable")
-    for name, kind in COLUMNS["disturbances"].items():
-        added: NDArray[Any] = np.empty(int(apart.sum()), dtype=kind)
-        added[:] = plain.get(name, 0)
-        table[name] = np.concatenate([table[name], added])[order]
-    table["disturbance"] = np.arange(len(order))
+    passed, n_noticed = record.passed_over, len(disturbances)
+    within = _within(passed.start_s, disturbances)
+    apart = within < 0
+    starts_s = np.concatenate([[found.start_s for found in disturbances], passed.start_s[apart]])
+    n = len(starts_s)
+    place = np.empty(n, dtype=np.intp)
+    place[np.argsort(starts_s, kind="stable")] = np.arange(n)
+    table: Table = {name: np.zeros(n, dtype=kind) for name, kind in COLUMNS["disturbances"].items()}
+    table["architecture"][:], table["trial"][:] = record.architecture, record.trial
+    table["disturbance"] = np.arange(n)
+    names = passed.faults_of_each()
+    for number, (k, found) in enumerate(zip(place[:n_noticed].tolist(), disturbances, strict=True)):
+        row = _disturbance_row(found)
+        rows = np.flatnonzero(within == number)
+        if len(rows):
+            row |= _with_passed(found, record, rows, [names[r] for r in rows.tolist()])
+        for name, value in row.items():
+            table[name][k] = value
+    others = place[n_noticed:]
+    for name in ("start_s", "end_s", "n_faults"):
+        table[name][others] = getattr(passed, name)[apart]
+    table["direct"][others] = np.bitwise_count(passed.direct[apart])
+    table["faults"][others] = [name for name, alone in zip(names, apart.tolist(), strict=True) if alone]
     return table
 
 
-def _add_passed(table: Table, number: int, record: TrialRecord, found: Disturbance, rows: NDArray[np.intp]) -> None:
-    """Add disturbances that were passed over (rows) to the one within which they happened."""
+def _within(starts_s: NDArray[np.float64], disturbances: Sequence[Disturbance]) -> NDArray[np.intp]:
+    """Number of the disturbance in which each of these moments lies, -1 if in none."""
+    begins_s = np.array([found.start_s for found in disturbances])
+    ends_s = np.array([found.end_s for found in disturbances] + [-np.inf])
+    found = np.searchsorted(begins_s, starts_s, side="right") - 1
+    return np.where(starts_s <= ends_s[found], found, -1)
+
+
+def _with_passed(found: Disturbance, record: TrialRecord, rows: NDArray[np.intp], names: Sequence[str]) -> Row:
+    """What changes of the row of a disturbance by those that were passed over within it (rows, and their faults)."""
     passed = record.passed_over
-    names = passed.faults_of_each()
     told = [(fault.start_s, fault.name) for fault in found.faults]
-    told += [(float(passed.start_s[row]), name) for row in rows.tolist() for name in names[row].split("+")]
+    told += [(at_s, name) for at_s, of in zip(passed.start_s[rows], names, strict=True) for name in of.split("+")]
     hit = int(np.bitwise_or.reduce(passed.direct[rows]))
-    pools = found.direct.union(pool for k, pool in enumerate(record.pools) if hit >> k & 1)
-    table["faults"][number] = "+".join(dict.fromkeys(name for _, name in sorted(told, key=lambda one: one[0])))
-    table["n_faults"][number] += passed.n_faults[rows].sum()
-    table["direct"][number] = len(pools)
+    return {
+        "faults": "+".join(dict.fromkeys(name for _, name in sorted(told, key=lambda one: one[0]))),
+        "n_faults": len(found.faults) + int(passed.n_faults[rows].sum()),
+        "direct": len(found.direct.union(pool for k, pool in enumerate(record.pools) if hit >> k & 1)),
+    }
 
 
 def _month_rows(scenario: Scenario, populations: Sequence[_Population]) -> list[Row]:

@@ -37,9 +37,9 @@ def events_table(record: TrialRecord) -> Table:
         "architecture": np.full(len(record.records), record.architecture, dtype=object),
         "trial": np.full(len(record.records), record.trial, dtype=np.int64),
     }
-    for field in fields(Record):
-        values = [_flat(getattr(entry, field.name)) for entry in record.records]
-        table[field.name] = np.array(values, dtype=np.float64 if field.name in ("at_s", "value") else object)
+    for name in Record._fields:
+        values = [_flat(getattr(entry, name)) for entry in record.records]
+        table[name] = np.array(values, dtype=np.float64 if name in ("at_s", "value") else object)
     return table
 
 
@@ -51,7 +51,7 @@ def _flat(value: Any) -> Any:
 
 def _records(table: Table) -> list[Record]:
     # A run stored by an older version lacks the later fields, which have defaults.
-    columns = {field.name: table[field.name] for field in fields(Record) if field.name in table}
+    columns = {name: table[name] for name in Record._fields if name in table}
     return [Record(**_unflat({name: values[i] for name, values in columns.items()})) for i in range(len(table["at_s"]))]
 
 

@@ -204,7 +204,7 @@ def _link_user(
     plane: Plane, crowd: Crowd, request: _Inside, sender: tuple[int, int], now_s: float, rng: np.random.Generator
 ) -> None:
     g, region = sender
-    by_number = attempts_by_number(plane, g) + 1e-12
+    by_number = np.array(attempts_by_number(plane, g)) + 1e-12
     deadline_s = plane.net.groups[g, GROUP_DEADLINE_S]
     client = new_client(g, crowd)
     crowd.group_sums[g, GROUP_OPEN] -= 1.0  # booked as good

@@ -27,12 +27,13 @@ def lose(plane: Plane, pod: int, share: float) -> None:
     net, layout, state = plane.net, plane.layout, plane.state
     pool = int(net.pods[pod, POD_POOL])
     # Booked ones inside are never more than there are inside: of an idle pod the average of both is coarse.
-    lost = share * min(state[layout.credit + pod], state[pod]) * state[layout.quality + pool]
+    lost = share * min(float(state[layout.credit + pod]), float(state[pod])) * float(state[layout.quality + pool])
     good_per_s = _good_per_s(plane, pool) if lost > 0.0 else []
     for g, rate in enumerate(good_per_s):
         if rate > 0.0:
             _take_back(plane, g, lost * rate / sum(good_per_s))
-    state[[layout.in_flight + pod, layout.credit + pod]] *= 1.0 - share
+    state[layout.in_flight + pod] *= 1.0 - share
+    state[layout.credit + pod] *= 1.0 - share
 
 
 def _good_per_s(plane: Plane, pool: int) -> list[float]:
@@ -59,38 +60,54 @@ def waiting_to_retry(plane: Plane, group: int) -> Floats:
     return plane.state[at : at + n_stages * RETRY_STEPS].reshape(n_stages, RETRY_STEPS)
 
 
-def attempts_by_number(plane: Plane, group: int) -> Floats:
-    """(attempts,) attempts per second of a group, the first ones first, as they are now."""
-    flow, parameters = plane.net.group_algebra[group], plane.net.groups[group]
-    steps = int(parameters[GROUP_STEPS])
-    waiting = np.maximum(waiting_to_retry(plane, group)[: int(parameters[GROUP_ATTEMPTS]) - 1, steps - 1], 0.0)
-    pauses_s = np.array([retry_pause_s(plane.net.groups, group, k) for k in range(waiting.size)])
-    again_per_s = flow[FLOW_RETRY_SCALE] * steps * waiting / np.maximum(pauses_s + flow[FLOW_FAIL_S], 1e-9)
-    return np.array([flow[FLOW_DEMAND], *again_per_s])
+def attempts_by_number(plane: Plane, group: int) -> list[float]:
+    """Attempts per second of a group by their number, the first ones first, as they are now."""
+    groups, flow = plane.net.groups, plane.net.group_algebra[group]
+    steps, n_retries = int(groups[group, GROUP_STEPS]), int(groups[group, GROUP_ATTEMPTS]) - 1
+    per_step, fail_s = float(flow[FLOW_RETRY_SCALE]) * steps, float(flow[FLOW_FAIL_S])
+    found = [float(flow[FLOW_DEMAND])]
+    for k, waiting in enumerate(waiting_to_retry(plane, group)[:n_retries, steps - 1].tolist()):
+        found.append(per_step * max(waiting, 0.0) / max(retry_pause_s(groups, group, k) + fail_s, 1e-9))
+    return found
 
 
 def _take_back(plane: Plane, g: int, lost: float) -> None:
     """Requests of group `g` that were booked as good are not: they come again, or have failed for good."""
-    state, parameters = plane.state, plane.net.groups[g]
+    state, again_share = plane.state, float(plane.net.groups[g, GROUP_RETRY_SHARE])
     totals = plane.layout.totals + g * N_TOTALS
+    good, first_good = float(state[totals + TOTAL_GOOD]), float(state[totals + TOTAL_FIRST_GOOD])
     # What was booked at another quality of the calls than now is not worth more than all that was ever good.
-    lost = min(lost, max(state[totals + TOTAL_GOOD], 0.0))
+    lost = min(lost, max(good, 0.0))
     # As they are now: pods lost a moment ago have put requests among those that wait already.
     by_number = attempts_by_number(plane, g)
-    of_number = lost * by_number / by_number.sum() if by_number.sum() > 0.0 else lost * np.eye(by_number.size)[0]
+    per_s = _added(by_number)
+    # Of nobody who comes, all are first attempts.
+    first, *later = [lost * n / per_s for n in by_number] if per_s > 0.0 else [lost] + [0.0] * (len(by_number) - 1)
     # No more retries are taken back than were ever good: those inside came before the retries of a moment ago.
-    good_retries = state[totals + TOTAL_GOOD] - state[totals + TOTAL_FIRST_GOOD]
-    too_many = of_number[1:].sum() - max(good_retries, 0.0)
+    n_retries = _added(later)
+    too_many = n_retries - max(good - first_good, 0.0)
     if too_many > 0.0:
-        of_number[1:] *= 1.0 - too_many / of_number[1:].sum()
-        of_number[0] += too_many
-    if of_number.size > 1 and of_number[0] > max(state[totals + TOTAL_FIRST_GOOD], 0.0):
-        of_number[1] += of_number[0] - max(state[totals + TOTAL_FIRST_GOOD], 0.0)
-        of_number[0] = max(state[totals + TOTAL_FIRST_GOOD], 0.0)
+        later = [n * (1.0 - too_many / n_retries) for n in later]
+        first += too_many
+    most_first = max(first_good, 0.0)
+    if later and first > most_first:
+        later[0] += first - most_first
+        first = most_first
     state[totals + TOTAL_GOOD] -= lost
-    state[totals + TOTAL_FIRST_GOOD] -= of_number[0]
+    state[totals + TOTAL_FIRST_GOOD] -= first
     state[totals + TOTAL_USABLE] -= lost
-    waiting = waiting_to_retry(plane, g)[: of_number.size - 1, 0]
-    waiting += parameters[GROUP_RETRY_SHARE] * of_number[:-1]
-    gave_up = (1.0 - parameters[GROUP_RETRY_SHARE]) * of_number[:-1].sum()
-    state[totals + TOTAL_FAILED] += gave_up + of_number[-1]
+    *tried_again, last = first, *later
+    waiting = waiting_to_retry(plane, g)
+    for k, n in enumerate(tried_again):
+        waiting[k, 0] += again_share * n
+    state[totals + TOTAL_FAILED] += (1.0 - again_share) * _added(tried_again) + last
+
+
+def _added(values: list[float]) -> float:
+    """Their sum, as NumPy makes it: one after another up to seven, and pair by pair of more."""
+    if len(values) > 7:
+        return float(np.add.reduce(values))
+    total = 0.0
+    for value in values:
+        total += value
+    return total

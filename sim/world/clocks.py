@@ -42,8 +42,7 @@ class Clocks:
         """(n, N_CLOCK_TIMES)"""
         self.lasts_s = np.zeros((n, 0))
         """(n, m) times to failure drawn so far, s."""
-        shortest_s = min((clock.law.mean_s for clock in self.clocks), default=math.inf)
-        expected = min(horizon_s / max(shortest_s, SHORTEST_S), _MOST_AT_ONCE)
+        expected = min(horizon_s / max(plan.shortest_s, SHORTEST_S), _MOST_AT_ONCE)
         self.draw(math.ceil(expected + _MARGIN * math.sqrt(expected)) + 4)
         self.times_s[:, CLOCK_DUE] = self.lasts_s[:, 0]
         self.ints[:, CLOCK_DRAWN] = 1

@@ -5,6 +5,7 @@ independently. Slowdowns multiply; error shares combine as independent.
 """
 
 import math
+from collections import defaultdict
 
 from sim.traffic.assemble import provider_in_time
 from sim.world.context import Context
@@ -16,9 +17,8 @@ class Conditions:
     def __init__(self, context: Context) -> None:
         self._context = context
         names = context.traffic.names
-        n_pods = sum(names.slots)
-        self._slow: list[dict[str, float]] = [{} for _ in range(n_pods)]
-        self._errors: list[dict[str, float]] = [{} for _ in range(n_pods)]
+        self._slow: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        self._errors: defaultdict[int, dict[str, float]] = defaultdict(dict)
         self._partitions: dict[str, set[str]] = {region: set() for region in names.regions}
         self._demand: list[dict[str, float]] = [{} for _ in names.populations]
         self._provider: dict[str, tuple[float, float, float]] = {}

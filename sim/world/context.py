@@ -13,7 +13,7 @@ import simpy
 from simpy.core import Environment
 from simpy.events import NORMAL, Event, EventPriority
 
-from sim.laws import Law
+from sim.laws import Fixed, Law
 from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.engine import Traffic
@@ -87,7 +87,9 @@ class Context:
         self.env.process(steps)
 
     def draw(self, law: Law, element: str, purpose: str, index: int) -> float:
-        """Duration (s) drawn for an element, at least `SHORTEST_S`."""
+        """Duration (s) drawn for an element, at least `SHORTEST_S`; nothing is drawn for a fixed one."""
+        if isinstance(law, Fixed):
+            return max(law.time_s, SHORTEST_S)
         return max(law.from_uniform(self.draws.uniform(element, purpose, index)), SHORTEST_S)
 
     def watch(self, kind: int, index: int, level: float, action: Callable[[bool], None], *, region: float = 0) -> int:

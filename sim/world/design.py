@@ -41,9 +41,14 @@ class PerDesign(Generic[T]):
         left_out = _NOT_OF_A_TRIAL if with_faults else (*_NOT_OF_A_TRIAL, "faults")
         self._fields = [field for field in Scenario.model_fields if field not in left_out]
         self._made: OrderedDict[tuple[object, ...], tuple[list[Any], T]] = OrderedDict()
+        self._last: tuple[Scenario, T] | None = None
+        """What was asked for last: trials of one scenario follow each other."""
 
     def of(self, scenario: Scenario) -> T:
         """What was made of the design of this scenario; made now if it is new."""
+        last = self._last
+        if last is not None and last[0] is scenario:
+            return last[1]
         blocks = [getattr(scenario, field) for field in self._fields]
         key = tuple(block if isinstance(block, str | float | int) else id(block) for block in blocks)
         if key not in self._made:
@@ -51,4 +56,6 @@ class PerDesign(Generic[T]):
             self._made[key] = blocks, self._make(scenario)
             if len(self._made) > _MOST_DESIGNS:
                 self._made.popitem(last=False)
-        return self._made[key][1]
+        made = self._made[key][1]
+        self._last = scenario, made
+        return made

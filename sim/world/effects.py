@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from sim.scenario.schema import Effect
 from sim.scenario.targets import TargetKind
@@ -50,7 +51,7 @@ class Effects:
 
         for pod in pods:
             self.fleet.crash(pod, what)
-            pod.on_ready.append(lambda name=pod.name: one_ready(name))  # type: ignore[misc]
+            pod.on_ready += (partial(one_ready, pod.name),)
         if not pods:
             self._context.after(0.0, when_ready)
 
@@ -80,15 +81,16 @@ class Effects:
 
     def _pods(self, element: Element, *, absent: bool = False) -> list[Pod]:
         """Pods of the element, running or not; with `absent` also the slots that a scale-out may fill."""
+        region, service, node, zone = element.region, element.service, element.node, element.zone
+        among, gone = [self.fleet.by_name[element.pod]] if element.pod else self.fleet.pods, PodState.ABSENT
         return [
             pod
-            for pod in self.fleet.pods
-            if (absent or pod.state is not PodState.ABSENT)
-            and element.region in ("", pod.region)
-            and element.service in ("", pod.service)
-            and element.pod in ("", pod.name)
-            and (not element.node or (pod.node is not None and pod.node.name == element.node))
-            and (not element.zone or (pod.node is not None and pod.node.zone_name == element.zone))
+            for pod in among
+            if (not region or pod.region == region)
+            and (not service or pod.service == service)
+            and (absent or pod.state is not gone)
+            and (not node or (pod.node is not None and pod.node.name == node))
+            and (not zone or (pod.node is not None and pod.node.zone_name == zone))
         ]
 
     def _down(self, element: Element, occurrence: str) -> list[Undo]:
@@ -141,15 +143,13 @@ class Effects:
         if all(value is None for value in given):
             return []
         now_s, pods = self._context.now_s, self._pods(element, absent=True)
+        growth = None
+        if effect.memory_growth is not None and effect.over is not None:
+            growth = (now_s, now_s + effect.over, effect.memory_growth)
         for pod in pods:
-            if effect.memory is not None:
-                pod.added.extra[occurrence] = effect.memory
-            if effect.memory_growth is not None and effect.over is not None:
-                pod.added.growth[occurrence] = (now_s, now_s + effect.over, effect.memory_growth)
-            if effect.leak is not None:
-                pod.added.leak[occurrence] = effect.leak
-            if effect.memory_factor is not None:
-                pod.added.factor[occurrence] = effect.memory_factor
+            pod.added = pod.added.plus(
+                occurrence, extra=effect.memory, growth=growth, leak=effect.leak, factor=effect.memory_factor
+            )
 
         def refresh() -> None:
             for pod in pods:
@@ -157,7 +157,7 @@ class Effects:
 
         def forget() -> None:
             for pod in pods:
-                pod.added.forget(occurrence)
+                pod.added = pod.added.without(occurrence)
             refresh()
 
         refresh()

@@ -49,8 +49,7 @@ class Faults:
     def __init__(self, context: Context, effects: Effects) -> None:
         self._context = context
         self._effects = effects
-        plan = plan_of(context.scenario)
-        self._laws = plan.laws
+        plan = self._plan = plan_of(context.scenario)
         self.active: dict[str, Occurrence] = {}
         self.tape = Tape(context, effects.fleet, self._struck)
         for name, element, together in plan.others:
@@ -167,14 +166,12 @@ class Faults:
             together = together or occurrence.name
         self._log(Kind.FAULT, occurrence, f"{name} hits {element.name}{why}", together=together)
         restart = fault.repair.restart
-        # A crash that ends by a restart holds nothing down: the pod's own start-up and back-off follow.
-        effect = fault.effect.model_copy(update={"down": False}) if restart else fault.effect
         self._context.traffic.disturbed()
-        occurrence.undo = self._effects.apply(element, effect, occurrence.name)
+        occurrence.undo = self._effects.apply(element, self._plan.effects[name], occurrence.name)
         if restart and fault.effect.down:
             self._effects.crash(element, name, lambda: self._end(occurrence, f"{element.name} restarted"))
         elif fault.repair.law is not None:
-            law = self._laws[name][1]
+            law = self._plan.laws[name][1]
             assert law is not None
             repair_s = self._context.draw(law, element.name, f"{name}:repair", index - 1)
             self._context.after(repair_s, lambda: self._end(occurrence, f"{element.name} repaired"))

@@ -6,14 +6,17 @@ meanwhile; nothing is ever interrupted. The fleet knows why a pod is held down o
 
 import math
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from sim.errors import RunError
 from sim.laws import Law, law_of
-from sim.scenario.schema import CrashLoop, Service
-from sim.traffic.layout import GUARD_IN_FLIGHT
+from sim.scenario.schema import CrashLoop, PodMemory, Service
+from sim.traffic.course import NEVER_KILLED
+from sim.traffic.layout import GUARD_IN_FLIGHT, POD_OOM_LEVEL
 from sim.world.context import SHORTEST_S, Context
+from sim.world.design import PerDesign
 from sim.world.log import Kind
-from sim.world.pods import Pod, PodState
+from sim.world.pods import NOTHING_ADDED, Pod, PodState
 from sim.world.topology import Node, Topology
 
 GRACE_S = 30.0
@@ -32,6 +35,30 @@ def backoff_s(crash_loop: CrashLoop, n_crashes: int) -> float:
     return min(crash_loop.initial * 2.0 ** min(n_crashes - 2, 64), crash_loop.longest)
 
 
+class _Kind(NamedTuple):
+    """What all pods of a service have in common, worked out once for all trials."""
+
+    startup: Law
+    never_full: bool
+    """Whether a pod has memory for all that may be inside, so that no request can fill it."""
+
+
+def _kind_of(service: Service) -> _Kind:
+    return _Kind(law_of(service.startup), service.memory is not None and _has_room(service, service.memory))
+
+
+def _has_room(service: Service, memory: PodMemory) -> bool:
+    """The kernel asks the same (`rates.pods_rate`), by the places that there are now; shedding only leaves fewer."""
+    if memory.leak > 0.0:
+        return False
+    return memory.per_request <= 0.0 or (memory.limit - memory.base) / memory.per_request >= (
+        service.slots + service.queue
+    )
+
+
+_kinds: Final = PerDesign(lambda scenario: {name: _kind_of(service) for name, service in scenario.services.items()})
+
+
 class Fleet:
     """All pods of one trial."""
 
@@ -40,7 +67,8 @@ class Fleet:
         self.topology = topology
         names = context.traffic.names
         self.services: list[Service] = [context.scenario.services[s] for _, s in names.pools]
-        self._startups: list[Law] = [law_of(service.startup) for service in self.services]
+        kinds = _kinds.of(context.scenario)
+        self._kinds = [kinds[service] for _, service in names.pools]
         self.pods: list[Pod] = []
         self.n_changes = 0
         """Counts changes of pods: who has looked knows whether it is still so."""
@@ -48,20 +76,13 @@ class Fleet:
         """Told of each pod that has become ready, stopped, or been added or taken away."""
         for i, (region, service) in enumerate(names.pools):
             memory, scaling = self.services[i].memory, self.services[i].autoscale
-            most = max(names.placed[i], scaling.most if scaling is not None else 0)
-            for k in range(names.slots[i]):
-                self.pods.append(
-                    Pod(
-                        row=len(self.pods),
-                        name=f"{region}/{service}/{k + 1}",
-                        pool=i,
-                        region=region,
-                        service=service,
-                        limit_mib=memory.limit if memory is not None else 0.0,
-                        placed=k < names.placed[i],
-                        for_people=k >= most,
-                    )
-                )
+            placed, limit_mib = names.placed[i], memory.limit if memory is not None else 0.0
+            most = max(placed, scaling.most if scaling is not None else 0)
+            first = len(self.pods)
+            self.pods += [
+                Pod(first + k, f"{region}/{service}/{k + 1}", i, region, service, limit_mib, k < placed, k >= most)
+                for k in range(names.slots[i])
+            ]
         self.by_name = {pod.name: pod for pod in self.pods}
 
     # -- questions ------------------------------------------------------------------------------------
@@ -139,9 +160,15 @@ class Fleet:
         self._crash(pod, Kind.POD_LOST, what)
 
     def oom_level(self, pod: Pod, incarnation: int) -> float:
-        """Integrated hazard at which an incarnation (from 1) of a pod is killed; infinite without a memory limit."""
+        """Integrated hazard at which an incarnation (from 1) of a pod is killed; infinite without a memory limit.
+
+        It is not drawn for a pod that has room for all that may be inside, as half the services of most designs have:
+        its hazard is 0. Who adds to its memory calls `refresh_memory`.
+        """
         if self.services[pod.pool].memory is None:
             return math.inf
+        if pod.added is NOTHING_ADDED and self._kinds[pod.pool].never_full:
+            return NEVER_KILLED
         return self._context.draws.exponential(pod.name, "oom", incarnation - 1)
 
     def restart(self, pod: Pod, what: str) -> None:
@@ -158,14 +185,14 @@ class Fleet:
 
     def hold(self, pod: Pod, reason: str, what: str) -> None:
         """Keep the pod down until `release` with the same reason."""
-        pod.holds.add(reason)
+        pod.holds |= {reason}
         self._stop(pod, Kind.POD_LOST, what, died=True)
 
     def release(self, pod: Pod, reason: str) -> None:
         """Start the pod again if nothing else holds it."""
         if reason not in pod.holds:
             return
-        pod.holds.discard(reason)
+        pod.holds -= {reason}
         self.try_start(pod)
 
     def try_start(self, pod: Pod) -> None:
@@ -207,8 +234,9 @@ class Fleet:
 
     def place_waiting(self, region: str) -> None:
         """Try again to place pods of a region that found no room."""
+        waiting = PodState.WAITING
         for pod in self.pods:
-            if pod.region == region and pod.state is PodState.WAITING and pod.node is None:
+            if pod.state is waiting and pod.node is None and pod.region == region:
                 self.try_start(pod)
 
     def set_limit(self, pod: Pod, limit_mib: float) -> bool:
@@ -236,6 +264,9 @@ class Fleet:
         spec = self.services[pod.pool].memory
         if spec is None or pod.state is not PodState.READY:
             return
+        if pod.added is not NOTHING_ADDED:  # its level may not have been drawn
+            level = self.oom_level(pod, pod.incarnation)
+            self._context.traffic.net.pods[pod.row, POD_OOM_LEVEL] = level
         now_s = self._context.now_s
         self.n_changes += 1
         pod.leaked_mib += pod.leak_rate * (now_s - pod.leak_at_s)
@@ -331,7 +362,7 @@ class Fleet:
             if pod.generation == generation and pod.state is PodState.STARTING:
                 self._ready(pod)
 
-        startup_s = self._context.draw(self._startups[pod.pool], pod.name, "startup", pod.n_starts)
+        startup_s = self._context.draw(self._kinds[pod.pool].startup, pod.name, "startup", pod.n_starts)
         pod.n_starts += 1
         self._context.after(max(delay_s + startup_s, SHORTEST_S), ready)
 
@@ -350,7 +381,7 @@ class Fleet:
         self._follow(pod)
 
     def _tell(self, pod: Pod) -> None:
-        waiting, pod.on_ready = pod.on_ready, []
+        waiting, pod.on_ready = pod.on_ready, ()
         for action in waiting:
             action()
 
@@ -368,7 +399,7 @@ class Fleet:
         return True
 
     def _find_room(self, pod: Pod, limit_mib: float) -> Node | None:
-        siblings = [p.node for p in self.of_pool(pod.pool) if p is not pod and p.node is not None]
+        siblings = (p.node for p in self.of_pool(pod.pool) if p is not pod and p.node is not None)
         return self.topology.find_room(pod.region, limit_mib, siblings)
 
     def _unbind(self, pod: Pod) -> None:

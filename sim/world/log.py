@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ class Kind(StrEnum):
     GEAR = "gear"  # the data plane shifts to single requests or back (`value`: those of the window that ended)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One thing that happened. Names that do not apply are empty; numbers that do not apply are NaN."""
 
     at_s: float
@@ -110,12 +109,14 @@ class PassedOver:
     def __len__(self) -> int:
         return len(self.start_s)
 
-    def faults_of_each(self) -> list[str]:
-        """Different names of the faults of each disturbance, joined by `+`."""
+    def faults_of_each(self) -> NDArray[np.object_]:
+        """(n,) different names of the faults of each disturbance, joined by `+`."""
         firsts = np.cumsum(self.n_faults) - self.n_faults
-        found = [self.names[k] for k in self.fault[firsts].tolist()]
-        for row in np.flatnonzero(self.n_faults > 1).tolist():
-            within = self.fault[firsts[row] : firsts[row] + self.n_faults[row]].tolist()
+        found: NDArray[np.object_] = np.array(self.names, dtype=object)[self.fault[firsts]]
+        several = np.flatnonzero(self.n_faults > 1)
+        counts = self.n_faults[several].tolist()
+        for row, first, n in zip(several.tolist(), firsts[several].tolist(), counts, strict=True):
+            within = self.fault[first : first + n].tolist()
             found[row] = "+".join(dict.fromkeys(self.names[k] for k in within))
         return found
 

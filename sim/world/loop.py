@@ -41,11 +41,11 @@ def run_until(
     RunError
         If crossings repeat without time passing.
     """
-    traffic, env = context.traffic, context.env
+    traffic, env, queue = context.traffic, context.env, context.env._queue
     crossings, since_s = 0, -1.0
     while True:
         look_s = context.looks[0][0] if context.looks else math.inf
-        event_s = min(env.peek(), end_s)
+        event_s = min(queue[0][0], end_s) if queue else end_s  # `env.peek`, without its call
         next_s = min(event_s, look_s)
         if tape is not None and tape.next_s < next_s:
             was_parked = traffic.is_parked

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,15 +85,18 @@ def watched_by(traffic: Traffic, guard: int, pod_names: Sequence[str]) -> str:
     return f"the {quantity} of {'/'.join(names.pools[index])}"
 
 
+@lru_cache(maxsize=64)  # the same in all trials
 def month_starts(start: datetime, horizon_s: float) -> Floats:
-    """Starts (s) of the calendar months (UTC) that the horizon touches; the first one is 0."""
+    """Starts (s) of the calendar months (UTC) that the horizon touches, read-only; the first one is 0."""
     starts = [0.0]
     year, month = start.year, start.month
     while True:
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
         at_s = (datetime(year, month, 1, tzinfo=UTC) - start).total_seconds()
         if at_s >= horizon_s:
-            return np.array(starts)
+            found = np.array(starts)
+            found.flags.writeable = False
+            return found
         starts.append(at_s)
 
 

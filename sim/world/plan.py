@@ -1,5 +1,6 @@
 """What the faults of a scenario say, worked out once for all trials: who may be hit, by which laws, what that does."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from sim.laws import Exponential, Law, law_of
 from sim.randomness.philox import key_of
-from sim.scenario.schema import Fault, LawSpec, Scenario
+from sim.scenario.schema import Effect, Fault, LawSpec, Scenario
 from sim.scenario.targets import TargetKind
 from sim.traffic.layout import Floats, Ints
 from sim.world.design import PerDesign
@@ -37,11 +38,18 @@ class Plan:
 
     laws: dict[str, tuple[Law | None, Law | None]]
     """Times to failure and to repair of each fault."""
+    effects: dict[str, Effect]
+    """What each fault does while it lasts. A crash that ends by a restart holds nothing down: the pod's own start-up
+    and back-off follow."""
     clocks: tuple[Clock, ...]
     others: tuple[tuple[str, Element, bool], ...]
     """(fault, element, whether the fault has several elements) of those that strike at stated times or deployments."""
     means_s: Floats
     """(n_clocks,) means of exponential laws, NaN of others."""
+    numbers: dict[tuple[str, str], int]
+    """Number of the clock of each (fault, element)."""
+    shortest_s: float
+    """Least mean of all times to failure; infinite without any."""
     _keys: dict[int, Ints] = field(default_factory=dict)
 
     def keys(self, seed: int) -> Ints:
@@ -60,10 +68,12 @@ def plan_of(scenario: Scenario) -> Plan:
 def _plan(scenario: Scenario) -> Plan:
     topology = Topology(scenario)
     laws: dict[str, tuple[Law | None, Law | None]] = {}
+    effects: dict[str, Effect] = {}
     clocks: list[Clock] = []
     others: list[tuple[str, Element, bool]] = []
     for name, fault in scenario.faults.items():
         law, repair = laws[name] = _law(fault.every), _law(fault.repair.law)
+        effects[name] = fault.effect.model_copy(update={"down": False}) if fault.repair.restart else fault.effect
         named = elements_of(fault.target, scenario, topology)
         elements = [element for element in named if not fault.only or element.name in fault.only]
         for element in elements:
@@ -73,7 +83,9 @@ def _plan(scenario: Scenario) -> Plan:
             assert law is not None
             clocks.append(Clock(len(clocks), name, element, law, repair, kind_of(fault, element)))
     means_s = np.array([c.law.mean_s if isinstance(c.law, Exponential) else np.nan for c in clocks])
-    return Plan(laws, tuple(clocks), tuple(others), means_s)
+    numbers = {(clock.fault, clock.element.name): clock.number for clock in clocks}
+    shortest_s = min((clock.law.mean_s for clock in clocks), default=math.inf)
+    return Plan(laws, effects, tuple(clocks), tuple(others), means_s, numbers, shortest_s)
 
 
 _plans: Final = PerDesign(_plan, with_faults=True)

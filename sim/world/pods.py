@@ -1,10 +1,13 @@
 """What is known of one pod slot: where the pod is in its life, what holds it down, what faults add to its memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final, TypeVar
 
 from sim.world.topology import Node
+
+T = TypeVar("T")
 
 
 class PodState(Enum):
@@ -16,25 +19,44 @@ class PodState(Enum):
     READY = "ready"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AddedMemory:
     """What faults add to the memory of a pod, by occurrence."""
 
-    extra: dict[str, float] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)
     """MiB at once."""
-    growth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    growth: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """(start s, end s, MiB in all): a working set, which a restart does not clear."""
-    leak: dict[str, float] = field(default_factory=dict)
+    leak: Mapping[str, float] = field(default_factory=dict)
     """MiB/s since the pod's start."""
-    factor: dict[str, float] = field(default_factory=dict)
+    factor: Mapping[str, float] = field(default_factory=dict)
     """Times memory per request."""
 
-    def forget(self, occurrence: str) -> None:
-        """End what one occurrence added."""
-        self.extra.pop(occurrence, None)
-        self.growth.pop(occurrence, None)
-        self.leak.pop(occurrence, None)
-        self.factor.pop(occurrence, None)
+    def plus(
+        self,
+        occurrence: str,
+        *,
+        extra: float | None,
+        growth: tuple[float, float, float] | None,
+        leak: float | None,
+        factor: float | None,
+    ) -> "AddedMemory":
+        """The same and what one occurrence adds (None: not that)."""
+        return AddedMemory(
+            extra=_with(self.extra, occurrence, extra),
+            growth=_with(self.growth, occurrence, growth),
+            leak=_with(self.leak, occurrence, leak),
+            factor=_with(self.factor, occurrence, factor),
+        )
+
+    def without(self, occurrence: str) -> "AddedMemory":
+        """The same without what one occurrence added."""
+        return AddedMemory(
+            extra=_without(self.extra, occurrence),
+            growth=_without(self.growth, occurrence),
+            leak=_without(self.leak, occurrence),
+            factor=_without(self.factor, occurrence),
+        )
 
     def grown(self, now_s: float) -> tuple[float, float]:
         """Working set added until now (MiB), and how fast it grows from now on (MiB/s)."""
@@ -46,9 +68,25 @@ class AddedMemory:
         return mib, rate
 
 
+def _with(part: Mapping[str, T], occurrence: str, value: T | None) -> Mapping[str, T]:
+    return part if value is None else {**part, occurrence: value}
+
+
+def _without(part: Mapping[str, T], occurrence: str) -> Mapping[str, T]:
+    return {name: value for name, value in part.items() if name != occurrence}
+
+
+NOTHING_ADDED: Final = AddedMemory()
+"""Of all pods to whose memory no fault has added anything."""
+
+
 @dataclass(slots=True)
 class Pod:
-    """One pod slot."""
+    """One pod slot.
+
+    Most pods of a trial are never held, waited for or given memory, and share what stands for none of that: a pod of
+    its own sets and dictionaries takes longer to make than all that ever happens to it.
+    """
 
     row: int
     name: str
@@ -63,7 +101,7 @@ class Pod:
     leaving: bool = False
     """It gets no more requests and is taken away when it is empty."""
     node: Node | None = None
-    holds: set[str] = field(default_factory=set)
+    holds: frozenset[str] = frozenset()
     generation: int = 0
     incarnation: int = 0
     n_starts: int = 0
@@ -76,5 +114,5 @@ class Pod:
     leaked_mib: float = 0.0
     leak_at_s: float = 0.0
     leak_rate: float = 0.0
-    added: AddedMemory = field(default_factory=AddedMemory)
-    on_ready: list[Callable[[], None]] = field(default_factory=list)
+    added: AddedMemory = NOTHING_ADDED
+    on_ready: tuple[Callable[[], None], ...] = ()

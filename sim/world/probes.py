@@ -53,12 +53,14 @@ class Probes:
 
     def __init__(self, context: Context, fleet: Fleet) -> None:
         by_pod: dict[int, list[_Probed]] = {}
-        for pod in fleet.pods:
-            service = fleet.services[pod.pool]
-            if service.liveness is not None:
-                by_pod.setdefault(pod.row, []).append(_Liveness(context, fleet, pod, service.liveness))
-            if service.readiness is not None:
-                by_pod.setdefault(pod.row, []).append(_Readiness(context, fleet, pod, service.readiness))
+        for pool, service in enumerate(fleet.services):
+            liveness, readiness = service.liveness, service.readiness
+            for pod in fleet.of_pool(pool) if liveness is not None or readiness is not None else ():
+                probes = by_pod[pod.row] = []
+                if liveness is not None:
+                    probes.append(_Liveness(context, fleet, pod, liveness))
+                if readiness is not None:
+                    probes.append(_Readiness(context, fleet, pod, readiness))
 
         def changed(pod: Pod) -> None:
             for probed in by_pod.get(pod.row, ()):

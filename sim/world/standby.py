@@ -1,6 +1,8 @@
 """Standby regions that do not run all the time: warm (nodes run, pods do not) and cold (neither runs)."""
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from sim.laws import law_of
 from sim.scenario.schema import Scenario
@@ -93,7 +95,7 @@ class Standby:
         pods = [pod for pod in self._fleet.pods if pod.region == region and pod.placed]
         self._rising[region] = {pod.name for pod in pods}
         for pod in pods:
-            pod.on_ready.append(lambda name=pod.name: self._pod_ready(region, name))  # type: ignore[misc]
+            pod.on_ready += (partial(self._pod_ready, region, pod.name),)
         if self._kind == "cold":
             for node in self._fleet.topology.nodes[region]:
                 self._provision(node, pods)
@@ -142,6 +144,7 @@ class Standby:
         """Tell the meter what runs now."""
         for region, nodes in self._fleet.topology.nodes.items():
             self._meter.set("node", region, sum(_ASLEEP not in node.holds for node in nodes))
+        absent = PodState.ABSENT
+        running = Counter([pod.service for pod in self._fleet.pods if pod.state is not absent])
         for service in self._context.scenario.services:
-            running = [p for p in self._fleet.pods if p.service == service and p.state is not PodState.ABSENT]
-            self._meter.set("pod", service, len(running))
+            self._meter.set("pod", service, running[service])

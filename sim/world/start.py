@@ -52,10 +52,11 @@ def _begin_as(start: Start, context: Context, fleet: Fleet) -> None:
     nodes, net, rows = fleet.topology.all_nodes(), context.traffic.net, start.pods
     net.pods[:] = rows
     context.traffic.raw_state[:] = start.state
-    levels = rows[:, POD_OOM_LEVEL].copy()
+    levels = rows[:, POD_OOM_LEVEL].tolist()
+    ready = PodState.READY
     for pod, state, place, leak in zip(fleet.pods, start.states, start.nodes, start.leaks, strict=True):
         pod.state = state
-        if state is PodState.READY:
+        if state is ready:
             node = pod.node = nodes[place]
             node.used_mib += pod.limit_mib
             pod.incarnation, pod.leak_rate = 1, leak

@@ -45,7 +45,7 @@ class Tape:
         plan = plan_of(context.scenario)
         self._clocks = Clocks(plan, context.draws, context.scenario.horizon)
         self._quiet = Quiet(context, fleet, self._clocks)
-        self._number = {(clock.fault, clock.element.name): clock.number for clock in plan.clocks}
+        self._number = plan.numbers
         self._n_struck: dict[tuple[str, str], int] = {}
 
     @property

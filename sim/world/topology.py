@@ -6,6 +6,7 @@ does. It knows nothing of time.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sim.scenario.schema import Scenario
 
@@ -28,7 +29,7 @@ class Node:
         """Whether pods can run here."""
         return not self.holds
 
-    @property
+    @cached_property
     def zone_name(self) -> str:
         """`region/zone-N`, N from 1."""
         return zone_name(self.region, self.zone)
@@ -70,8 +71,7 @@ class Topology:
         """One more node, in the zone that has the fewest."""
         spec = self._scenario.regions[region]
         present = self.nodes[region]
-        per_zone = [sum(1 for n in present if n.zone == z) for z in range(spec.zones)]
-        zone = per_zone.index(min(per_zone))
+        zone = len(present) % spec.zones  # they are filled in turn, and no node ever goes
         node = Node(node_name(region, len(present)), region, zone, spec.nodes.memory)
         present.append(node)
         return node
@@ -91,16 +91,16 @@ class Topology:
         memory_mib : float
             Its limit.
         siblings : iterable of Node
-            Nodes of the other pods of the same service and region.
+            Nodes of the other pods of the same service and region; not looked at if there is no room anywhere.
         """
+        fits = [n for n in self.nodes[region] if not n.holds and n.memory_mib - n.used_mib >= memory_mib]
+        if not fits:
+            return None
         in_zone: dict[int, int] = {}
         on_node: dict[str, int] = {}
         for node in siblings:
             in_zone[node.zone] = in_zone.get(node.zone, 0) + 1
             on_node[node.name] = on_node.get(node.name, 0) + 1
-        fits = [n for n in self.nodes[region] if n.is_up and n.memory_mib - n.used_mib >= memory_mib]
-        if not fits:
-            return None
         return min(
             fits,
             key=lambda n: (in_zone.get(n.zone, 0), on_node.get(n.name, 0), n.memory_mib - n.used_mib, n.name),

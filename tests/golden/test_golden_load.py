@@ -20,7 +20,7 @@ HANG = Effect(slow=1e6)
 
 def assert_events(record: TrialRecord, expected: list[Line], *, within_s: float) -> None:
     """The whole log, without the success share at which a threshold was crossed: the fluid's tail is not the point."""
-    records = [replace(r, value=math.nan) if r.kind in (Kind.SLI_BELOW, Kind.SLI_ABOVE) else r for r in record.records]
+    records = [r._replace(value=math.nan) if r.kind in (Kind.SLI_BELOW, Kind.SLI_ABOVE) else r for r in record.records]
     assert_log(replace(record, records=records), expected, within_s=within_s)
 
 

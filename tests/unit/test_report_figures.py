@@ -303,8 +303,8 @@ class TestIncidents:
 
     def test_a_flood_of_controller_records_stays_readable(self) -> None:
         record = make_trial("single", ONE)
-        switch = replace(record.records[0], kind=Kind.BREAKER, what="open", fault="")
-        record.records += [replace(switch, at_s=DAY_S + 9 * 3600 + k) for k in range(20_000)]
+        switch = record.records[0]._replace(kind=Kind.BREAKER, what="open", fault="")
+        record.records += [switch._replace(at_s=DAY_S + 9 * 3600 + k) for k in range(20_000)]
         panel = incident_panel(record, make_scenario(), Window(DAY_S, DAY_S + 86_400), "incident", "single")
         assert sum(len(trace.x) for trace in panel.figure.data) < 12_000
 

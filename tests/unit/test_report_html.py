@@ -75,7 +75,7 @@ def evil_result() -> RunResult:
     }
     scenarios = {name if a == "single" else a: s for a, s in result.experiment.scenarios.items()}
     record = make_trial(name)
-    record.records = [replace(r, what=EVIL, fault=r.fault and f"{EVIL}#0@x") for r in record.records]
+    record.records = [r._replace(what=EVIL, fault=r.fault and f"{EVIL}#0@x") for r in record.records]
     record.populations = (EVIL,)
     estimates = {name if a == "single" else a: e for a, e in result.estimates.items()}
     arrays: Any = {t: {c: _array(v) for c, v in columns.items()} for t, columns in tables.items()}

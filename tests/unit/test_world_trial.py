@@ -471,6 +471,33 @@ def test_months_add_up():
     assert record.month_totals[:, 0, 0] == pytest.approx(np.array([27.0, 28.0, 15.0]) * 864_000.0, rel=1e-6)
 
 
+def _filled_by_faults(*, horizon: float) -> Scenario:
+    """Pods with room for all that may be inside, unless a fault takes it; crashes give them new levels meanwhile."""
+    return world(
+        horizon=horizon,
+        services={"web": service(memory=memory(per_request=20.0), startup=15.0)},
+        populations={"staff": users(190.0, workers=1.0)},
+        place={"home": {"web": 3}},
+        faults={
+            "crash": fault("any pod", every=LawSpec(exponential=ExponentialLaw(mean=2 * 86_400.0)), until=RESTART),
+            "grow": fault("web in home", Effect(memory_growth=780.0, over=1800.0), at_s=(600.0, 9e5), until=9000.0),
+            "take": fault("web in home", Effect(memory=720.0), at_s=(4e5, 1.1e6), until=20_000.0),
+            "leak": fault("any pod", Effect(leak=0.03), at_s=7e5, until=30_000.0),
+            "more": fault("web in home", Effect(memory_factor=2.8), at_s=1.3e6, until=20_000.0),
+        },
+    )
+
+
+@pytest.mark.parametrize("horizon", [86_400.0, 20 * 86_400.0])
+def test_levels_that_are_not_drawn_decide_nothing(horizon: float, monkeypatch: pytest.MonkeyPatch):
+    spared = run(_filled_by_faults(horizon=horizon))
+    monkeypatch.setattr("sim.world.fleet._has_room", lambda service, memory: False)
+    drawn = run(_filled_by_faults(horizon=horizon))
+    assert count(spared, Kind.OOM_KILL) > 20
+    assert _text(spared) == _text(drawn)
+    assert spared.totals.tobytes() == drawn.totals.tobytes()
+
+
 def test_keeping_curves_changes_no_bit():
     scenario = _busy()
     kept, plain = run(scenario, keep=True), run(scenario)
