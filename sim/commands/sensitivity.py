@@ -87,7 +87,7 @@ def sensitivity_document(found: "Sensitivity", page: Path | None) -> dict[str, A
     folder = found.result.folder
     return {
         "architecture": found.architecture,
-        "trials": int(found.result.meta["trials_asked"]),
+        "trials": max(found.result.meta["trials_asked"].values()),
         "base": {name: estimate_document(estimate) for name, estimate in found.base.items()},
         "shares": {
             grouping: {name: estimate_document(share) for name, share in shares.items()}

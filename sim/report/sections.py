@@ -170,14 +170,19 @@ def comparison_table(result: RunResult) -> Table:
     return Table(caption, ("Measure", *designs), rows)
 
 
+def _from_to(counts: Iterable[Any]) -> str:
+    """Fewest and most of some numbers, as people write it."""
+    ordered = sorted({int(n) for n in counts})
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((*ordered[:1], *ordered[-1:])))
+
+
 def _facts(result: RunResult, scenario: Any) -> tuple[tuple[str, str], ...]:
     meta = result.meta
     done = meta.get("trials_done", {})
-    counts = sorted({int(n) for n in done.values()})
-    trials = " to ".join(f"{n:,}" for n in (counts[:1] if len(counts) < 2 else [counts[0], counts[-1]]))
+    trials, asked = _from_to(done.values()), _from_to(meta.get("trials_asked", {}).values())
     git = meta.get("git")
     facts = {
-        "Trials per design": f"{trials} of {int(meta['trials_asked']):,} asked" if "trials_asked" in meta else trials,
+        "Trials per design": f"{trials} of {asked} asked" if asked else trials,
         "Stopped because": str(meta.get("stop_reason", "")),
         "Each trial": f"{window_text(scenario.horizon)} from {moment(units.format_moment(scenario.start))}",
         "Designs": f"{len(designs_of(result)):,}",

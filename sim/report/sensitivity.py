@@ -41,7 +41,7 @@ def page_of_sensitivity(found: Sensitivity, title: str) -> Page:
         Section("method", "How to read this", definitions=_definitions(found)),
     ]
     base = in_minutes(found.base[DOWNTIME])
-    trials = int(found.result.meta["trials_asked"])
+    trials = max(found.result.meta["trials_asked"].values())
     return Page(
         title=title,
         kind="sensitivity analysis",

@@ -109,14 +109,13 @@ class ResultsFolder:
             self._manifest.parts[name] = Part.of(ranges_by_architecture(tables["trials"]), files)
             self._save_manifest()
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Rows]:
-        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
-        return StoredTables(self.path, self._manifest, architectures, trials)
+    def tables(self, asked: Mapping[str, int]) -> Mapping[str, Rows]:
+        """All stored rows of the trials asked of each architecture, in their order; a table is read when used."""
+        return StoredTables(self.path, self._manifest, asked)
 
-    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+    def scan(self, asked: Mapping[str, int]) -> Scan:
         """One pass over the same rows, in the same order."""
-        pieces = stored_pieces(self.path, self._manifest, architectures, trials)
-        return scan(pieces, self.tables(architectures, trials))
+        return scan(stored_pieces(self.path, self._manifest, asked), self.tables(asked))
 
     def write_json(self, name: str, document: Any) -> None:
         """Store a JSON document in the folder."""

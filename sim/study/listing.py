@@ -48,9 +48,8 @@ def entry_of(folder: Path) -> Entry:
     size = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     try:
         meta = read_json(folder / RUN_FILE)
-        architectures = meta.get("architectures", [])
         done = meta.get("trials_done", {})
-        asked = int(meta.get("trials_asked", 0)) * len(architectures)
+        asked = sum(int(n) for n in meta.get("trials_asked", {}).values())
         seed = meta.get("seed")
         return Entry(
             run=str(folder),

@@ -22,11 +22,11 @@ class Store(Protocol):
         """Store the tables of some trials; those that are stored already are left out."""
         ...
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Mapping[str, Rows]:
-        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order; a table is read when used."""
+    def tables(self, asked: Mapping[str, int]) -> Mapping[str, Rows]:
+        """All stored rows of the trials asked of each architecture, in their order; a table is read when used."""
         ...
 
-    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+    def scan(self, asked: Mapping[str, int]) -> Scan:
         """One pass over the same rows, in the same order."""
         ...
 
@@ -61,13 +61,13 @@ class MemoryStore:
             for name, ranges in trials.items():
                 self._done[name] = joined([*self._done.get(name, ()), *ranges])
 
-    def tables(self, architectures: Sequence[str], trials: int) -> Tables:
-        """All stored rows of the named architectures' trials 0 to `trials` - 1, in order."""
-        return merge(self._parts, architectures, below_trial=trials)
+    def tables(self, asked: Mapping[str, int]) -> Tables:
+        """All stored rows of the trials asked of each architecture, in their order."""
+        return merge(self._parts, tuple(asked), asked=asked)
 
-    def scan(self, architectures: Sequence[str], trials: int) -> Scan:
+    def scan(self, asked: Mapping[str, int]) -> Scan:
         """One pass over the same rows, which are in memory anyway."""
-        return scan({name: [table] for name, table in self.tables(architectures, trials).items()})
+        return scan({name: [table] for name, table in self.tables(asked).items()})
 
     def write_json(self, name: str, document: Any) -> None:
         """Nothing is stored beside the tables."""

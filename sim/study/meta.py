@@ -30,7 +30,7 @@ def new_meta(experiment: Experiment, trials: int, options: RunOptions) -> dict[s
         "scenario_hash": experiment.hash,
         "seed": next(iter(scenarios.values())).seed,
         "architectures": list(scenarios),
-        "trials_asked": trials,
+        "trials_asked": dict.fromkeys(scenarios, trials),
         "trials_done": dict.fromkeys(scenarios, 0),
         "stop_reason": "running",
         "confidence": options.confidence,

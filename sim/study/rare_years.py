@@ -188,7 +188,7 @@ class _Sampling:
         for text in self.store.damage:
             self._report(text)
         if any(self.store.done().values()):
-            self._note(self.store.tables(names, N_PILOT_TAPES + MOST_TAPES))
+            self._note(self.store.tables(dict.fromkeys(names, N_PILOT_TAPES + MOST_TAPES)))
         pilot = tapes.pilot()
         self._simulate(dispatcher, dict.fromkeys(names, pilot))
         losses = np.column_stack([self._losses_of(name, pilot)[:, self._asked(name)] for name in names])

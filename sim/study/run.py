@@ -25,7 +25,7 @@ from sim.study.recording import Recording
 from sim.study.result import RunResult
 from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
-from sim.study.stopping import most_trials, unmet, unmet_text
+from sim.study.stopping import most_trials, next_look, unmet, unmet_text
 from sim.study.stored_tables import StoredTables, stored_pieces
 from sim.study.summary import Summary, summarise
 from sim.study.tables import Rows
@@ -81,7 +81,7 @@ def run_experiment(
             meta["table_hash"] = found.hash
             summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
             meta["headline"] = headline(summary)
-        tables = store.tables(list(experiment.scenarios), int(meta["trials_asked"]))
+        tables = store.tables(meta["trials_asked"])
     return _result(options.out, experiment, meta, (tables, found, summary), kept)
 
 
@@ -106,13 +106,12 @@ def load_result(folder: Path) -> RunResult:
         raise RunError(f"{folder} holds trials chosen by {meta['sample']}, not as they come: show it with rare --out")
     try:
         experiment = Experiment.from_document(meta["document"])
-        trials = int(meta["trials_asked"])
+        asked = {name: int(meta["trials_asked"][name]) for name in experiment.scenarios}
         RunOptions(confidence=float(meta["confidence"]))
     except (UsageError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / RUN_FILE} is not of this version ({type(error).__name__}: {error})") from error
-    names = list(experiment.scenarios)
-    tables = StoredTables(folder, manifest, names, trials)
-    found = scan(stored_pieces(folder, manifest, names, trials), tables)
+    tables = StoredTables(folder, manifest, asked)
+    found = scan(stored_pieces(folder, manifest, asked), tables)
     if not found.n_trials:
         raise RunError(f"{folder} holds no finished trial yet")
     if document_hash(meta["document"]) != meta.get("scenario_hash"):
@@ -164,30 +163,30 @@ class _Run:
     @property
     def counts(self) -> tuple[int, int]:
         """Trials done and asked, over all architectures."""
-        return self.n_done, int(self.meta["trials_asked"]) * len(self.experiment.scenarios)
+        return self.n_done, sum(self.meta["trials_asked"].values())
 
     def simulate_enough(self, dispatcher: Dispatcher) -> Scan:
-        """Run the trials asked; where the scenario asks for a precision instead, double them until it is met."""
-        scenarios = self.experiment.scenarios
+        """Run the trials asked; where the scenario asks for a precision instead, more of them until it is met."""
+        scenarios, asked = self.experiment.scenarios, self.meta["trials_asked"]
         while True:
             self.simulate(dispatcher)
-            trials = int(self.meta["trials_asked"])
-            found = self.store.scan(list(scenarios), trials)
+            found = self.store.scan(asked)
             if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
                 return found
             wide = unmet(summarise(found.tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
             self.meta["precision_unmet"] = [f"{field} of {name}" for name, field, _, _ in wide]
-            if not wide or trials >= most_trials(scenarios):
+            more = next_look(wide, asked, most_trials(scenarios))
+            if not more:
                 return found
-            self.meta["trials_asked"] = min(2 * trials, most_trials(scenarios))
+            asked.update(more)
             self._report(unmet_text(max(wide, key=lambda row: row[2] / row[3])))
 
     def simulate(self, dispatcher: Dispatcher) -> None:
         """Run every trial that is not stored yet."""
-        trials = int(self.meta["trials_asked"])
+        asked: dict[str, int] = self.meta["trials_asked"]
         done = self.store.done()
-        self.n_done = sum(n_in(below(done.get(name, ()), trials)) for name in self.experiment.scenarios)
-        schedule = Schedule(tuple(self.experiment.scenarios), trials, done=done, chunk=self.options.chunk)
+        self.n_done = sum(n_in(below(done.get(name, ()), trials)) for name, trials in asked.items())
+        schedule = Schedule(asked, done=done, chunk=self.options.chunk)
         for text in self.store.damage:
             self._report(text)
         self._report("")

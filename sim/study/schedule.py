@@ -20,17 +20,13 @@ class Schedule:
 
     Parameters
     ----------
-    architectures : names in order.
-    trials : trials asked of each.
+    asked : architectures in order, and how many trials of each.
     done : ranges of finished trials by architecture.
     chunk : trials per task; None measures and adapts.
     """
 
-    def __init__(
-        self, architectures: Sequence[str], trials: int, *, done: Mapping[str, Sequence[Range]], chunk: int | None
-    ) -> None:
-        everything = [(0, trials - 1)]
-        self._open = {name: without(everything, done.get(name, ()))[::-1] for name in architectures}
+    def __init__(self, asked: Mapping[str, int], *, done: Mapping[str, Sequence[Range]], chunk: int | None) -> None:
+        self._open = {name: without([(0, n - 1)], done.get(name, ()))[::-1] for name, n in asked.items()}
         self._chunk = chunk
         self._most: dict[str, int] = {}
 

@@ -1,13 +1,16 @@
-"""When a run has enough trials: the precision that a scenario asks for, checked at fixed numbers of trials.
+"""When a run has enough trials: the precision that a scenario asks for, checked at few numbers of trials.
 
-The looks are at the scenario's `trials`, twice as many, four times as many ... up to `max_trials`, of every
-architecture, so that where a run stops depends on the trials alone and not on workers, chunks or interruptions.
-A stop at a random look makes intervals cover less than they say, because samples that look alike are those that lack
-the large losses. Looks at doubled numbers, and intervals that allow for what a sample hides, keep that small; how small
-is measured in `docs/estimation.md`, beside what the same rule does to Student's t.
+The first look is at the scenario's `trials`. Each architecture whose intervals are too wide then goes on by itself, to
+as many as its widest interval says it takes, but to no more than twice as many: so where it stops depends on its
+trials alone and not on workers, chunks, interruptions or other architectures. A stop at a random look makes intervals
+cover less than they say, because samples that look alike are those that lack the large losses. Few looks, and intervals
+that allow for what a sample hides, keep that small; how small is measured in `docs/estimation.md`, beside what the same
+rule does to Student's t.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from sim.estimate import Estimate
 from sim.scenario.promises import Within
@@ -15,6 +18,14 @@ from sim.scenario.schema import Precision, Scenario
 
 _MEASURE_OF = {"availability": "availability_time"}
 """Where a field of `Precision` is not called like its measure."""
+
+
+_SPARE: Final = 1.1
+"""So many times the trials that a width that falls with the root of their number would take."""
+_LEAST: Final = 1.2
+"""... but at least so many times as many as at the last look, and at most ..."""
+_MOST: Final = 2.0
+"""... so many: the first intervals say little of how many it takes."""
 
 
 def unmet(
@@ -37,6 +48,26 @@ def unmet(
                 reached = relative_half_width(estimate, of_rest=field.startswith("availability"))
             if reached > wanted:
                 found.append((name, field, reached, wanted))
+    return found
+
+
+def next_look(wide: Iterable[tuple[str, str, float, float]], asked: Mapping[str, int], most: int) -> dict[str, int]:
+    """Number of trials at the next look of each architecture that has not enough; of none that has, or has `most`.
+
+    Parameters
+    ----------
+    wide : iterable
+        As `unmet` returns it.
+    asked : mapping
+        Trials of each architecture at this look.
+    most : int
+        Trials at which it ends.
+    """
+    found: dict[str, int] = {}
+    for name, _, reached, wanted in wide:
+        times = min(max(_SPARE * (reached / wanted) ** 2, _LEAST), _MOST)
+        if asked[name] < most:
+            found[name] = max(found.get(name, 0), min(math.ceil(asked[name] * times), most))
     return found
 
 

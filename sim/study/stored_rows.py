@@ -4,7 +4,7 @@ Each trial lies in one part; within a part rows are ordered by architecture, the
 columns mean.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,37 +32,36 @@ class RowsOnDisk(StoredRows):
     Parameters
     ----------
     folder, manifest : where and what is stored.
-    architectures : names in their order; rows of others are left out.
-    trials : rows of this trial and later ones are left out.
+    asked : architectures in their order, and of each how many trials: all other rows are left out.
     table : its name.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int, table: str) -> None:
-        self._of = (folder, manifest, tuple(architectures), trials, table)
+    def __init__(self, folder: Path, manifest: Manifest, asked: Mapping[str, int], table: str) -> None:
+        self._of = (folder, manifest, dict(asked), table)
         self._equal: dict[str, object] = {}
 
     def where(self, **equal: object) -> "RowsOnDisk":
         """The rows whose columns have these values, in the same order."""
-        folder, manifest, architectures, trials, table = self._of
+        folder, manifest, asked, table = self._of
         if "architecture" in equal:
             wanted = equal.pop("architecture")
-            architectures = tuple(name for name in architectures if name == wanted)
+            asked = {name: trials for name, trials in asked.items() if name == wanted}
         found = copy(self)  # with the shapes of the files, which are read once
-        found._of = (folder, manifest, architectures, trials, table)
+        found._of = (folder, manifest, asked, table)
         found._equal = self._equal | equal
         found.__dict__.pop("n_rows", None)
         return found
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Table]:
         """All rows in their order, some columns of them, a piece at a time; the rows of a trial are in one piece."""
-        folder, manifest, architectures, trials, table = self._of
+        folder, manifest, asked, table = self._of
         wanted = list(dict.fromkeys([*columns, "trial"]))
 
         @lru_cache(maxsize=PARTS_AT_HAND)
         def read(part: str, name: str) -> Table:
             return read_table(part_path(folder, table, part), wanted, {"architecture": name} | self._equal)
 
-        for name in architectures:
+        for name, trials in asked.items():
             for trials_of_piece, part in manifest.pieces(name):
                 for first, last in below([trials_of_piece], trials):
                     if table in manifest.parts[part].files:
@@ -95,14 +94,14 @@ class RowsOnDisk(StoredRows):
 
     @cached_property
     def _shapes(self) -> list[tuple[int, list[str]]]:
-        folder, manifest, _, _, table = self._of
+        folder, manifest, _, table = self._of
         return [
             shape_of(part_path(folder, table, name)) for name, part in manifest.parts.items() if table in part.files
         ]
 
     @cached_property
     def _columns(self) -> list[str]:
-        folder, _, _, _, table = self._of
+        folder, _, _, table = self._of
         if any(columns != self._shapes[0][1] for _, columns in self._shapes):
             raise RunError(f"{folder / table}: parts have different columns")
         columns = self._shapes[0][1] if self._shapes else []

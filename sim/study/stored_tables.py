@@ -22,25 +22,23 @@ MOST_CELLS = 1 << 22
 """Rows x columns of a table that is read as a whole, 32 MiB: a small run is read once, not once for each column."""
 
 
-def stored_pieces(
-    folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int
-) -> dict[str, Iterator[Table]]:
-    """By table, all rows of trials below `trials`, by architecture (as given), then trial, in pieces.
+def stored_pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int]) -> dict[str, Iterator[Table]]:
+    """By table, all rows of the trials asked, by architecture (as given), then trial, in pieces.
 
     They are read while they are used; RunError is raised then for a bad file.
     """
     return {
-        name: _pieces(folder, manifest, architectures, trials, name)
+        name: _pieces(folder, manifest, asked, name)
         for name in dict.fromkeys(name for part in manifest.parts.values() for name in part.files)
     }
 
 
-def _pieces(folder: Path, manifest: Manifest, architectures: Sequence[str], trials: int, table: str) -> Iterator[Table]:
+def _pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int], table: str) -> Iterator[Table]:
     @lru_cache(maxsize=PARTS_AT_HAND)
     def read(part: str) -> Table:
         return _checked(part_path(folder, table, part))
 
-    for architecture in architectures:
+    for architecture, trials in asked.items():
         for (first, last), part in manifest.pieces(architecture):
             if table in manifest.parts[part].files:
                 for low, high in below([(first, last)], trials):
@@ -72,8 +70,7 @@ class StoredTables(Mapping[str, Rows]):
     Parameters
     ----------
     folder, manifest : where and what is stored.
-    architectures : names in their order.
-    trials : rows of this trial and later ones are left out.
+    asked : architectures in their order, and of each how many trials: rows of later ones are left out.
     most_cells : a table with more of them is large.
     """
 
@@ -81,12 +78,11 @@ class StoredTables(Mapping[str, Rows]):
         self,
         folder: Path,
         manifest: Manifest,
-        architectures: Sequence[str],
-        trials: int,
+        asked: Mapping[str, int],
         *,
         most_cells: int = MOST_CELLS,
     ) -> None:
-        self._of = (folder, manifest, tuple(architectures), trials)
+        self._of = (folder, manifest, dict(asked))
         self._names = list(dict.fromkeys(name for part in manifest.parts.values() for name in part.files))
         self._most_cells = most_cells
         self._read = lru_cache(maxsize=TABLES_AT_HAND)(self._read_table)
@@ -103,8 +99,7 @@ class StoredTables(Mapping[str, Rows]):
         return len(self._names)
 
     def _read_table(self, name: str) -> Rows:
-        folder, manifest, architectures, trials = self._of
-        rows = RowsOnDisk(folder, manifest, architectures, trials, name)
+        rows = RowsOnDisk(*self._of, name)
         if rows.n_cells > self._most_cells:
             return rows
         pieces = list(stored_pieces(*self._of)[name])

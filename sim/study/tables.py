@@ -98,20 +98,20 @@ def canonical(table: Table) -> Table:
     return columns
 
 
-def merge(parts: Iterable[Tables], architectures: Sequence[str], *, below_trial: int | None = None) -> Tables:
+def merge(parts: Iterable[Tables], architectures: Sequence[str], *, asked: Mapping[str, int] | None = None) -> Tables:
     """All rows of the parts, ordered by architecture (as given), then trial, then as each trial wrote them.
 
     Parameters
     ----------
     parts : tables of disjoint sets of (architecture, trial); the rows of one trial stand together.
     architectures : names in their order; rows of others are left out.
-    below_trial : rows of this trial and later ones are left out.
+    asked : by architecture, rows of this trial and later ones are left out.
     """
     gathered: dict[str, list[Table]] = {}
     for part in parts:
         for name, table in part.items():
             gathered.setdefault(name, []).append(canonical(table))
-    return {name: _ordered(_stack(name, tables), architectures, below_trial) for name, tables in gathered.items()}
+    return {name: _ordered(_stack(name, tables), architectures, asked) for name, tables in gathered.items()}
 
 
 def _stack(name: str, tables: Sequence[Table]) -> Table:
@@ -123,13 +123,13 @@ def _stack(name: str, tables: Sequence[Table]) -> Table:
     return {column: np.concatenate([table[column] for table in filled]) for column in columns}
 
 
-def _ordered(table: Table, architectures: Sequence[str], below_trial: int | None) -> Table:
+def _ordered(table: Table, architectures: Sequence[str], asked: Mapping[str, int] | None) -> Table:
     place = {name: i for i, name in enumerate(architectures)}
     rank = np.array([place.get(name, -1) for name in table["architecture"]], dtype=np.int64)
     trial = table["trial"].astype(np.int64)
     wanted = rank >= 0
-    if below_trial is not None:
-        wanted &= trial < below_trial
+    if asked is not None:
+        wanted &= trial < np.array([*(asked[name] for name in architectures), 0])[rank]
     order = np.lexsort((trial, rank))  # stable: the rows of a trial keep their order
     order = order[wanted[order]]
     return {column: values[order] for column, values in table.items()}

@@ -363,7 +363,8 @@ def result_of(tables: dict[str, Columns], scenarios: dict[str, Scenario], name: 
     summary = summarise(tables, scenarios, 0.95)
     meta = {
         "regionfall": "0.1.0", "name": name, "scenario_hash": "5c0ffee5c0ffee", "seed": 20260127,
-        "architectures": names, "trials_asked": n_trials, "trials_done": dict.fromkeys(names, n_trials),
+        "architectures": names, "trials_asked": dict.fromkeys(names, n_trials),
+        "trials_done": dict.fromkeys(names, n_trials),
         "stop_reason": "all trials done", "confidence": 0.95, "workers": 2, "chunk": 10,
         "command": f"regionfall compare llm.yaml --trials {n_trials}", "started": "2026-02-01T10:00:00Z",
         "ended": "2026-02-01T10:01:00Z", "table_hash": "0ff1ce", "kept": dict.fromkeys(names, KEPT_TRIAL),

@@ -44,7 +44,7 @@ def filled(path: Path, experiment: Experiment) -> ResultsFolder:
 def test_tables_come_back_to_the_last_bit(tmp_path: Path, experiment: Experiment):
     folder = filled(tmp_path / "run", experiment)
     expected = merge(tables_of(experiment, range(6)), ["single"])
-    assert table_hash(folder.tables(["single"], 6)) == table_hash(expected)
+    assert table_hash(folder.tables({"single": 6})) == table_hash(expected)
     folder.close()
 
 
@@ -52,14 +52,14 @@ def test_trials_that_are_stored_are_not_stored_again(tmp_path: Path, experiment:
     folder = filled(tmp_path / "run", experiment)
     folder.add(tables_of(experiment, range(2, 7)))
     assert folder.done() == {"single": [(0, 6)]}
-    assert folder.tables(["single"], 100)["trials"]["trial"].tolist() == list(range(7))
+    assert folder.tables({"single": 100})["trials"]["trial"].tolist() == list(range(7))
     folder.close()
 
 
 @pytest.mark.parametrize("name", ["it's", "a[1]*?", 'quo"te', "tab\tand ; drop table", "ünïcode 🌍"])
 def test_any_folder_name_works(tmp_path: Path, experiment: Experiment, name: str):
     folder = filled(tmp_path / name, experiment)
-    assert len(folder.tables(["single"], 6)["trials"]["trial"]) == 6
+    assert len(folder.tables({"single": 6})["trials"]["trial"]) == 6
     folder.close()
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_part_is_named_and_alone_lost(tmp_path: Path, experiment: Expe
     assert folder.done() == {"single": [(3, 5)]}
     folder.add(tables_of(experiment, range(3)))
     expected = merge(tables_of(experiment, range(6)), ["single"])
-    assert table_hash(folder.tables(["single"], 6)) == table_hash(expected)
+    assert table_hash(folder.tables({"single": 6})) == table_hash(expected)
     folder.close()
 
 
@@ -160,7 +160,7 @@ def test_a_part_that_the_manifest_does_not_name_is_ignored(tmp_path: Path, exper
     folder = ResultsFolder(tmp_path / "run", IDENTITY)
     assert folder.damage == []
     folder.add(tables_of(experiment, range(6, 8)))
-    assert len(folder.tables(["single"], 8)["trials"]["trial"]) == 8
+    assert len(folder.tables({"single": 8})["trials"]["trial"]) == 8
     folder.close()
 
 

@@ -17,18 +17,18 @@ def drain(schedule: Schedule, took_s: float = 0.01) -> list[Task]:
 @pytest.mark.parametrize("chunk", [None, 1, 3, 1000])
 def test_hands_out_exactly_what_is_not_done(chunk: int | None):
     done = {"a": [(0, 1), (5, 5)], "b": [(0, 9)]}
-    tasks = drain(Schedule(["a", "b", "c"], 10, done=done, chunk=chunk))
+    tasks = drain(Schedule(dict.fromkeys("abc", 10), done=done, chunk=chunk))
     handed = sorted((task.architecture, trial) for task in tasks for trial in task.trials)
     assert handed == [("a", t) for t in (2, 3, 4, 6, 7, 8, 9)] + [("c", t) for t in range(10)]
 
 
 def test_the_architecture_that_lags_behind_comes_next():
-    order = [(task.architecture, task.first) for task in drain(Schedule(["a", "b"], 4, done={}, chunk=2))]
+    order = [(task.architecture, task.first) for task in drain(Schedule(dict.fromkeys("ab", 4), done={}, chunk=2))]
     assert order == [("a", 0), ("b", 0), ("a", 2), ("b", 2)]
 
 
 def test_tasks_grow_to_about_a_second():
-    schedule = Schedule(["a"], 1000, done={}, chunk=None)
+    schedule = Schedule({"a": 1000}, done={}, chunk=None)
     first = schedule.next_task()
     assert first == Task("a", 0, 1)
     schedule.learn(first, took_s=0.02)
@@ -36,7 +36,7 @@ def test_tasks_grow_to_about_a_second():
 
 
 def test_a_task_of_quick_trials_grows_to_a_second_too():
-    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule = Schedule({"a": 10_000_000}, done={}, chunk=None)
     schedule.learn(Task("a", 0, 100), took_s=3e-4)  # 3 us a trial
     task = schedule.next_task()
     assert task is not None
@@ -44,7 +44,7 @@ def test_a_task_of_quick_trials_grows_to_a_second_too():
 
 
 def test_a_task_of_instant_trials_is_still_bounded():
-    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule = Schedule({"a": 10_000_000}, done={}, chunk=None)
     schedule.learn(Task("a", 0, 100), took_s=0.0)
     task = schedule.next_task()
     assert task is not None
@@ -53,7 +53,7 @@ def test_a_task_of_instant_trials_is_still_bounded():
 
 
 def test_a_task_brings_back_a_bounded_number_of_bytes():
-    schedule = Schedule(["a"], 10_000_000, done={}, chunk=None)
+    schedule = Schedule({"a": 10_000_000}, done={}, chunk=None)
     schedule.learn(Task("a", 0, 100), took_s=1e-4, n_bytes=100 * 2048)
     task = schedule.next_task()
     assert task is not None

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_study import SCENARIO, fake_trial, write_scenario
 
@@ -14,7 +15,7 @@ from sim.study.catalogue import MEASURES
 from sim.study.options import RunOptions
 from sim.study.result import RunResult
 from sim.study.run import run_experiment
-from sim.study.stopping import half_width, relative_half_width, unmet, unmet_text
+from sim.study.stopping import half_width, next_look, relative_half_width, unmet, unmet_text
 from sim.study.tables import table_hash
 
 
@@ -30,17 +31,19 @@ def run(experiment: Experiment, **options: object) -> RunResult:
 def test_goes_on_until_the_interval_is_narrow_and_no_further(tmp_path: Path) -> None:
     result = run(asked(tmp_path, "{outages_per_year: 20%}"))
     trials = result.meta["trials_asked"]
-    assert trials in (16, 32, 64, 128, 256, 512)
+    assert all(16 <= n <= 512 for n in trials.values())
     assert result.meta["precision_unmet"] == []
     for estimates in result.estimates.values():
         assert relative_half_width(estimates["outages_per_year"], of_rest=False) <= 0.20
     narrower = run(asked(tmp_path, "{outages_per_year: 8%}"))
-    assert narrower.meta["trials_asked"] > trials
+    assert all(narrower.meta["trials_asked"][name] > n for name, n in trials.items())
+    names, counts = np.unique(narrower.tables["trials"]["architecture"], return_counts=True)
+    assert dict(zip(names, counts, strict=True)) == narrower.meta["trials_asked"]
 
 
 def test_stops_at_the_cap_and_says_what_is_still_wide(tmp_path: Path) -> None:
     result = run(asked(tmp_path, "{availability: 0.01% of unavailability}", max_trials=40))
-    assert result.meta["trials_asked"] == 40
+    assert result.meta["trials_asked"] == {"single": 40, "double": 40}
     assert "availability of single" in result.meta["precision_unmet"]
 
 
@@ -51,7 +54,22 @@ def test_the_stop_does_not_depend_on_chunks(tmp_path: Path) -> None:
 
 
 def test_trials_by_hand_win_over_the_precision(tmp_path: Path) -> None:
-    assert run(asked(tmp_path, "{outages_per_year: 1%}"), trials=5).meta["trials_asked"] == 5
+    found = run(asked(tmp_path, "{outages_per_year: 1%}"), trials=5)
+    assert set(found.meta["trials_asked"].values()) == {5}
+
+
+def test_each_architecture_goes_on_to_what_its_widest_interval_says() -> None:
+    wide = [
+        ("a", "downtime_h_per_year", 0.14, 0.1),
+        ("a", "outages_per_year", 0.11, 0.1),
+        ("b", "faults", math.inf, 0.1),
+    ]
+    asked_of = {"a": 100, "b": 100, "c": 100}
+    assert next_look(wide, asked_of, 1000) == {"a": 200, "b": 200}
+    assert next_look(wide[1:2], asked_of, 1000) == {"a": 134}
+    assert next_look([("a", "x", 0.1001, 0.1)], asked_of, 1000) == {"a": 120}
+    assert next_look(wide, asked_of, 150) == {"a": 150, "b": 150}
+    assert next_look(wide, asked_of, 100) == {}
 
 
 def test_half_width_is_relative_to_what_is_lost() -> None:
@@ -89,7 +107,7 @@ def test_several_measures_must_all_be_met(tmp_path: Path) -> None:
     loose = run(asked(tmp_path, "{outages_per_year: 20%}"))
     half = max(half_width(found["faults_per_year"]) for found in loose.estimates.values())
     both = run(asked(tmp_path, f"{{outages_per_year: 20%, faults_per_year: within {half / 3:.4f}}}", max_trials=8192))
-    assert both.meta["trials_asked"] > loose.meta["trials_asked"]
+    assert sum(both.meta["trials_asked"].values()) > sum(loose.meta["trials_asked"].values())
     assert all(half_width(found["faults_per_year"]) <= half / 3 for found in both.estimates.values())
 
 

@@ -30,7 +30,7 @@ def test_merge_keeps_the_order_within_a_trial():
 
 
 def test_merge_leaves_out_other_architectures_and_later_trials():
-    merged = merge([part("a", [0, 1, 2], [0.0, 1.0, 2.0]), part("b", [0], [9.0])], ["a"], below_trial=2)["trials"]
+    merged = merge([part("a", [0, 1, 2], [0.0, 1.0, 2.0]), part("b", [0], [9.0])], ["a"], asked={"a": 2})["trials"]
     assert merged["value"].tolist() == [0.0, 1.0]
 
 
