@@ -14,10 +14,10 @@ import numpy as np
 from sim.traffic.layout import *
 from sim.traffic.network import Network
 
-_CALM_S = 60.0
-"""So long the hottest pod must have been below the level before mean rates take over again ..."""
-_CALM_SHARE = 0.97
-"""... which is this share of the level that started the window: where mean rates would not have begun one."""
+_CALM_S = 120.0
+"""So long the hottest pod must have been well below the level before mean rates take over again ..."""
+_CALM_SHARE = 0.9
+"""... which is this share of the level that started the window."""
 _SETTLED_S = 600.0
 """A collapse that nothing but its own crash loop changed for so long is taken as certain: mean rates do."""
 _COLLAPSED_SUCCESS = 0.5

@@ -59,21 +59,13 @@ class RequestGear:
 
     def wants_rates(self, chooser: Chooser) -> Shift | None:
         """After a tick: whether the chooser wants to go back to mean rates."""
-        net = self._plane.net
-        hottest = max((self._hottest(i, self._crowd.busy_share) for i in chooser.pools), default=0.0)
+        net, hottest = self._plane.net, 0.0
+        for i in chooser.pools:
+            first = int(net.pools[i, POOL_FIRST_POD])
+            shares = self._crowd.busy_share[first : first + int(net.pools[i, POOL_N_PODS])]
+            hottest = max(hottest, float(shares.max(initial=0.0)))
         success = float(net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))
-        why = chooser.wants_rates(float(self._clock[CLOCK_NOW]), hottest, success, self.n_sent)
-        if why is Shift.CALM:
-            # Mean rates begin with what is inside now: at a busy moment they would be too hot at once.
-            slots = net.tables[net.pods[:, POD_TABLE].astype(int), TABLE_HEAD, HEAD_SLOTS]
-            now = self._crowd.queues[:, QUEUE_BUSY] / slots
-            if max(self._hottest(i, now) for i in chooser.pools) >= chooser.noise.above_share:
-                return None
-        return why
-
-    def _hottest(self, pool: int, shares: Floats) -> float:
-        first, n_pods = self._plane.net.pools[pool, [POOL_FIRST_POD, POOL_N_PODS]].astype(int)
-        return float(shares[first : first + n_pods].max(initial=0.0))
+        return chooser.wants_rates(float(self._clock[CLOCK_NOW]), hottest, success, self.n_sent)
 
     def kill(self, pod: int) -> None:
         """All requests inside are lost."""

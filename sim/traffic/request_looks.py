@@ -16,8 +16,7 @@ from sim.traffic.layout import Floats
 from sim.traffic.network import NETWORK, Network
 from sim.traffic.rates import demand_at, room_mib
 
-_HOT_FORGET_S = 60.0
-"""Busy shares are averaged over so long: of eight pods with eighty slots the busiest looks 4 % busier than it is."""
+_HOT_FORGET_S = 30.0
 _IDLE_PER_S = 1e-3
 """A pool that is offered less has nothing to fail at."""
 
