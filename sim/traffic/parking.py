@@ -54,8 +54,9 @@ class Parking:
         self._traffic = traffic
         self._courses = courses
         self._own = courses(())
-        self._more: set[int] = set()
-        self._more_since_s = -np.inf
+        self._ever_ran = self._own.net.pods[:, POD_READY] != 0.0
+        """Pods that ran at any time; of a course they run, or are missing."""
+        self._more_since_s, self._has_new = -np.inf, False
         self._follow(self._own)
         self.is_parked = False
         self.look_s = 0.0
@@ -144,14 +145,14 @@ class Parking:
 
         A new course is worth its while only for pods that stay, and people add them one by one.
         """
-        pods = np.flatnonzero((self._own.net.pods[:, POD_READY] == 0.0) & (self._traffic.net.pods[:, POD_READY] != 0.0))
-        more = self._more.union(pods.tolist())
-        if more != self._more:
-            self._more, self._more_since_s = more, now_s
-        if now_s >= self._more_since_s + _STAYS_S:
-            course = self._courses(tuple(sorted(more)))
-            if course is not self._course:
-                self._follow(course)
+        new = (self._traffic.net.pods[:, POD_READY] != 0.0) & ~self._ever_ran
+        if new.any():
+            self._ever_ran |= new
+            self._more_since_s, self._has_new = now_s, True
+        if self._has_new and now_s >= self._more_since_s + _STAYS_S:
+            more = self._ever_ran & (self._own.net.pods[:, POD_READY] == 0.0)
+            self._follow(self._courses(tuple(np.flatnonzero(more).tolist())))
+            self._has_new = False
         return self._more_since_s + _STAYS_S
 
     def _park(self, now_s: float, missing: set[int], until_s: float) -> None:
@@ -176,15 +177,8 @@ class Parking:
 
     def _is_nominal(self) -> bool:
         """Whether all that the control plane may set is as when all is well, but for pods that are gone."""
-        traffic, pods, nominal = self._traffic, self._traffic.net.pods, self._course.net.pods
-        ready = pods[:, POD_READY] != 0.0
-        if (ready & (nominal[:, POD_READY] == 0.0)).any() or (pods[:, POD_LISTED] != pods[:, POD_READY]).any():
-            return False
-        if (ready & (pods[:, POD_ROOM_LOSS] != nominal[:, POD_ROOM_LOSS])).any():
-            return False
-        return bool(
-            same_parameters(traffic.net, traffic.guards, self._course.net, self._course.guards, self._course.idle)
-        )
+        traffic, course = self._traffic, self._course
+        return bool(same_parameters(traffic.net, traffic.guards, course.net, course.guards, course.idle))
 
     # -- while parked ---------------------------------------------------------------------------------
 

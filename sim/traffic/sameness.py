@@ -61,13 +61,17 @@ def same_group(g: int, groups: Floats, nominal: Floats, net: Network) -> bool:
 
 @compiled(TRUTH(NETWORK, F2, NETWORK, F2, F1))
 def same_parameters(net: Network, guards: Floats, nominal: Network, nominal_guards: Floats, idle: Floats) -> bool:
-    """Whether all that the control plane may set is as it is when all is well, but for which pods run and their memory.
+    """Whether all that the control plane may set is as it is when all is well, but for pods that are gone and memory.
 
     Guards that were added later must not be armed; of guards that are not armed nothing else counts, as they are set
     anew before they are. `idle` says of each pool whether it carries no load (`find_idle`).
     """
     for p in range(net.pods.shape[0]):
         row, should = net.pods[p], nominal.pods[p]
+        if row[POD_LISTED] != row[POD_READY]:
+            return False
+        if row[POD_READY] != 0.0 and (should[POD_READY] == 0.0 or row[POD_ROOM_LOSS] != should[POD_ROOM_LOSS]):
+            return False
         if idle[int(row[POD_POOL])] != 0.0:
             continue
         if row[POD_SHARE] != should[POD_SHARE] or row[POD_TABLE] != should[POD_TABLE]:

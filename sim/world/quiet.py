@@ -20,17 +20,12 @@ from sim.world.design import PerDesign
 from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
 from sim.world.plan import Clock
-from sim.world.pods import Pod, PodState
+from sim.world.pods import NOTHING_ADDED, Pod, PodState
 from sim.world.quiet_arrays import *
 from sim.world.quiet_log import Rows
 from sim.world.quiet_loop import pass_over
 
-_STATES: Final = {
-    PodState.READY: READY,
-    PodState.STARTING: STARTING,
-    PodState.WAITING: WAITING,
-    PodState.ABSENT: ABSENT,
-}
+_AT_REST: Final = {PodState.READY: READY, PodState.ABSENT: ABSENT}
 _LEVELS_AT_ONCE: Final = 4
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
@@ -70,7 +65,7 @@ class Quiet:
         self._known: Known | None = None
         self._loaded = (-1, -1)
         """State of the fleet that the arrays show."""
-        self._starts: list[int] = []
+        self._starts: Ints = np.zeros(0, dtype=np.int64)
         self._unsettled: Parking | None = None
         """The plane that was passed over on, until that is written back."""
         self.refused = False
@@ -294,18 +289,16 @@ class Quiet:
     def _load(self, parking: Parking) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        if not all(pod.state in (PodState.READY, PodState.ABSENT) for pod in fleet.pods):
+        if not all(pod.state in _AT_REST for pod in fleet.pods):
             return False
         if fleet.topology.n_nodes != len(self._moving.nodes):
             self._make_room()
-        nodes, moving = self._nodes, self._moving
-        place = {node.name: k for k, node in enumerate(nodes)}
-        moving.nodes[:, NODE_HOLDS] = [len(node.holds) for node in nodes]
-        moving.nodes[:, NODE_RETURNS] = [node.n_returns for node in nodes]
+        nodes, moving, place = self._nodes, self._moving, self._place
+        moving.nodes[:, NODE_HOLDS:] = [(len(node.holds), node.n_returns) for node in nodes]
         moving.used_mib[:] = [node.used_mib for node in nodes]
         moving.pods[:] = [
             (
-                READY if pod.state is PodState.READY else ABSENT,
+                _AT_REST[pod.state],
                 place[pod.node.name] if pod.node is not None else -1,
                 pod.n_starts,
                 pod.incarnation,
@@ -323,7 +316,7 @@ class Quiet:
         levels[~counts] = np.inf
         levels[counts & np.isinf(levels[:, 0])] = np.nan
         self._loaded = fleet.n_changes, len(nodes)
-        self._starts = moving.pods[:, POD_STARTS].tolist()
+        self._starts = moving.pods[:, POD_STARTS].copy()
         return True
 
     def _make_room(self) -> None:
@@ -337,6 +330,7 @@ class Quiet:
         self._moving.mark_s[:] = marks_s
         self._kept = kept._replace(clocks=self._clocks.ints.copy(), clock_s=self._clocks.times_s.copy())
         self._rows.follow(self._moving)
+        self._place = {node.name: k for k, node in enumerate(nodes)}
         ranks = {name: k for k, name in enumerate(sorted(node.name for node in nodes))}
         for k, node in enumerate(nodes):
             self._moving.nodes[k, :NODE_HOLDS] = self._regions.index(node.region), node.zone, ranks[node.name]
@@ -345,20 +339,17 @@ class Quiet:
     def _store(self, parking: Parking) -> None:
         """Write back what was passed over to fleet, plane and log."""
         moving, nodes = self._moving, self._nodes
-        restarted = []
-        numbers, started_s = moving.pods.tolist(), moving.pod_s[:, POD_STARTED].tolist()
-        for pod, row, before, since_s in zip(self._fleet.pods, numbers, self._starts, started_s, strict=True):
-            if row[POD_STARTS] == before:
-                continue
+        restarted = np.flatnonzero(moving.pods[:, POD_STARTS] != self._starts).tolist()
+        for number in restarted:
+            pod, row = self._fleet.pods[number], moving.pods[number].tolist()
             pod.node = nodes[row[POD_NODE]]
-            pod.generation += row[POD_STARTS] - before
+            pod.generation += row[POD_STARTS] - int(self._starts[number])
             pod.n_starts, pod.incarnation, pod.n_crashes = row[POD_STARTS], row[POD_INCARNATION], row[POD_CRASHES]
-            pod.started_s = pod.leak_at_s = since_s
+            pod.started_s = pod.leak_at_s = float(moving.pod_s[number, POD_STARTED])
             pod.leaked_mib = 0.0
-            restarted.append(pod.row)
         for node, used_mib, row in zip(nodes, moving.used_mib.tolist(), moving.nodes.tolist(), strict=True):
             node.used_mib, node.n_returns = used_mib, row[NODE_RETURNS]
-        self._starts = [row[POD_STARTS] for row in numbers]
+        self._starts[:] = moving.pods[:, POD_STARTS]
         parking.passed(restarted, moving.pod_s[:, POD_STARTED], moving.pod_s[:, POD_REACH], self._level_now)
         assert self._rows is not None
         if self.writes_all:
@@ -367,8 +358,9 @@ class Quiet:
 
 def _is_plain(pod: Pod) -> bool:
     """Whether nobody is about to do anything with the pod, and it holds nothing but its own memory."""
-    added = pod.added
-    return not (pod.leaving or pod.holds or pod.on_ready or added.extra or added.growth or added.leak or added.factor)
+    return not (
+        pod.leaving or pod.holds or pod.on_ready or (pod.added is not NOTHING_ADDED and pod.added != NOTHING_ADDED)
+    )
 
 
 def restarts_simply(service: Service) -> bool:
