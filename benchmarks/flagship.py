@@ -9,6 +9,7 @@ others were passed over in compiled code (docs/data-plane.md, section 5.1).
 """
 
 import json
+import math
 import os
 import platform
 import time
@@ -32,6 +33,9 @@ HERE = Path(__file__).resolve().parent
 RESULT = HERE.parent / "results" / "benchmarks" / "flagship.json"
 FIRST, N_SKIPPED, N_FULL, N_NAIVE = 40, 60, 6, 4
 """Trials before the clock runs (they find what is endured), and trials of each way."""
+ROUNDS = 7
+"""The same trials so often, skipped and naive in turns: other load on the machine only adds, so the least counts.
+What is endured is known from the second round on, as in a run of thousands of years."""
 
 
 def design(*, quiet: str = "skip", imbalance: float | None = None) -> Scenario:
@@ -117,16 +121,21 @@ def main() -> None:
     assert same[0]["faults"] == same[1]["faults"], same
     assert abs(same[0]["lost_requests"] / same[1]["lost_requests"] - 1.0) < 0.02, same
     numbers = range(FIRST, FIRST + N_SKIPPED)
-    began = time.process_time()
-    for seed in range(N_NAIVE):
-        naive_year(skipping, seed)
-    naive_ms = 1e3 * (time.process_time() - began) / N_NAIVE
+    naive_ms, rows, equal_rows = math.inf, [], []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for seed in range(N_NAIVE):
+            naive_year(skipping, seed)
+        naive_ms = min(naive_ms, 1e3 * (time.process_time() - began) / N_NAIVE)
+        rows.append(trials(skipping, numbers))
+        equal_rows.append(trials(equal, numbers))
     found = {
         "rows": {
-            "quiet time skipped": trials(skipping, numbers),
-            "skipped, equal pods": trials(equal, numbers),
+            "quiet time skipped": min(rows, key=lambda row: row["ms"]),
+            "skipped, equal pods": min(equal_rows, key=lambda row: row["ms"]),
             "all of it integrated": same[1],
         },
+        "ms_of_rounds": [row["ms"] for row in rows],
         "naive_ms": naive_ms,
         "lost_requests": [same[0]["lost_requests"], same[1]["lost_requests"]],
         "measured_with": {

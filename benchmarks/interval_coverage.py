@@ -30,6 +30,7 @@ from sim.estimate import (
     ratio_interval,
     tail_mean_interval,
 )
+from sim.study.stopping import next_look
 
 RESULT = Path(__file__).resolve().parent.parent / "results" / "coverage" / "intervals.json"
 SAMPLES = 2000
@@ -168,14 +169,15 @@ SLOW = ("bootstrap BCa", "empirical likelihood")
 
 
 def stopped(x: Floats, wanted: float, first: int, interval: Callable[[Floats], Interval]) -> Interval:
-    """Look after first, 2 first, 4 first ... trials, and return the interval once it is narrow, or at the cap."""
+    """Look where a run with a precision looks, and return the interval once it is narrow, or at the cap."""
     n = first
     while True:
         low, high = interval(x[:n])
         mean = float(x[:n].mean())
-        if n >= x.size or (mean > 0 and max(high - mean, mean - low) <= wanted * mean):
+        reached = max(high - mean, mean - low) / mean if mean > 0 else math.inf
+        if n >= x.size or reached <= wanted:
             return low, high
-        n = min(2 * n, x.size)
+        n = next_look([("a", "loss", reached, wanted)], {"a": n}, x.size)["a"]
 
 
 def cap(wanted: float, rate: float, log_sd: float, first: int) -> int:

@@ -126,6 +126,31 @@ def render_years(found: dict[str, Any]) -> str:
     )
 
 
+def render_compared(found: dict[str, Any]) -> str:
+    """What a comparison to a precision takes."""
+    about, rows = found["measured_with"], found["rows"]
+    body = [
+        [
+            row["design"],
+            f"{row['years']:,}",
+            f"{row['mean']:.3g} ({row['low']:.3g} to {row['high']:.3g})",
+            "{:+.2g} ({:+.2g} to {:+.2g})".format(*row["less_chance"]),
+        ]
+        for row in rows
+    ]
+    head = ["design", "years", "hours down a year", f"less with single requests, {found['chance_years']} years"]
+    per_year_s = found["chance_seconds_per_year_of_all"]
+    text = (
+        f"Until downtime is known to {found['wanted']}, mean rates, two workers, from the start of the command to its "
+        f"report: {found['seconds']:.0f} s. With single requests where chance decides (`model.noise: auto`) a year of "
+        f"all six takes {per_year_s:.1f} s; the last column is the mean difference of downtime on the same histories, "
+        f"h a year. Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, "
+        f"{about['processor']}, {about['cores']} cores, load at the start {about['load_at_start']} "
+        "(`benchmarks/compare_precision.py`)."
+    )
+    return "\n".join([text, "", *_table(head, body)])
+
+
 def _list(lines: list[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
@@ -136,5 +161,6 @@ RENDERERS = {
     "coverage-tails": ("coverage/intervals", render_tails),
     "coverage-counts": ("coverage/intervals", render_counts),
     "rare-events": ("benchmarks/rare_events", render_rare),
+    "compare-precision": ("benchmarks/compare_precision", render_compared),
     "rare-years": ("benchmarks/rare_years", render_years),
 }

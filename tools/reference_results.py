@@ -174,13 +174,18 @@ def render_random_scenarios(found: dict[str, Any]) -> str:
     return "\n".join([text, *(f"- number {row['number']}: {row['found']}" for row in found["found"])])
 
 
+def _list_of(values: list[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
 def render_flagship(measured: dict[str, Any]) -> str:
     """Year-trials per second, and where the time goes, as a table."""
     about = measured["measured_with"]
     lines = [
         "Two regions x three services x eight pods, 71 elements, mean rates (`benchmarks/flagship.py`). "
         f"Regionfall {about['simulator']}, Python {about['python']}, Numba {about['numba']}, NumPy {about['numpy']}, "
-        f"SimPy {about['simpy']}, {about['machine']}; load of the machine at the start {about['load_at_start']}.",
+        f"SimPy {about['simpy']}, {about['machine']}; load of the machine at the start {about['load_at_start']}. "
+        f"The least of {len(measured['ms_of_rounds'])} rounds in turns, of {_list_of(measured['ms_of_rounds'])} ms.",
         "",
         "| way | CPU ms per year-trial | year-trials per second and core | kernel | control plane | measures | set-up "
         "| steps | windows | hours integrated | faults | of them played |",

@@ -29,7 +29,7 @@ ORDER = (
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 HOMES = {
     "simpy": {"world", "oracles"},
-    "numba": {"traffic", "world", "reliability"},
+    "numba": {"compilation", "traffic", "world", "reliability"},
     "plotly": {"report"},
     "duckdb": {"study"},
     "typer": {"cli", "commands"},
