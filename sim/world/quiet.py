@@ -101,7 +101,10 @@ class Quiet:
         parking.book(self._given.month_s, self._moving.booked)
         self._moving.booked[:] = 0.0
         self._unsettled = parking
-        if self.writes_all or parking.course.has_hazard:
+        if parking.course.has_hazard:
+            runs = self._moving.pods[:, POD_STATE] == READY
+            parking.until_s = min(parking.until_s, float(self._moving.pod_s[runs, POD_KILLED].min(initial=np.inf)))
+        if self.writes_all:
             self.settle()
         return True
 
