@@ -67,7 +67,7 @@ def comparison_document() -> dict[str, Any]:
     result = sim.compare(ROOT / "experiments" / COMPARISON)
     document = result_document(result)
     del document["run"], document["warnings"]
-    head = {"experiment": result.experiment.name, "file": COMPARISON, "trials": result.meta["trials_asked"]}
+    head = {"experiment": result.experiment.name, "file": COMPARISON, "trials": max(result.meta["trials_asked"].values())}
     return head | {"seed": result.meta["seed"]} | document
 
 
