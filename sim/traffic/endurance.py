@@ -14,7 +14,7 @@ import numpy as np
 from sim.traffic.course import Change, Course, Scratch
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
-from sim.traffic.levels import N_LEVELS, PARTS, RATE_S, WATCH_S, Levels
+from sim.traffic.levels import N_LEVELS, PARTS, RATE_S, WATCH_S, Levels, extend
 from sim.traffic.restarts import Restart, Restarts
 
 _BOOK_S: Final = 900.0
@@ -44,8 +44,7 @@ class Slowness:
     def take(self, part: int, lost: Floats, *rows: Floats) -> Floats:
         """Note rows found at a part of a level, and lines from the last one that is known; returns `lost`."""
         for table, row in zip((self.rates, self.once), rows, strict=True):
-            weights = np.arange(1, part - self.limit + 1)[:, np.newaxis] / (part - self.limit)
-            table[self.limit + 1 : part + 1] = table[self.limit] + weights * (row - table[self.limit])
+            extend(table, self.limit, part, row)
         self.limit = part
         return lost
 

@@ -19,6 +19,12 @@ RATE_S: Final = 600.0
 """Rates are means over so long, after half an hour."""
 
 
+def extend(table: Floats, known: int, part: int, row: Floats) -> None:
+    """Fill the rows of a table after the last one that is known by a straight line to this one, found at `part`."""
+    weights = np.arange(1, part - known + 1)[:, np.newaxis] / (part - known)
+    table[known + 1 : part + 1] = table[known] + weights * (row - table[known])
+
+
 class Levels:
     """Planes of one course at constant demand.
 

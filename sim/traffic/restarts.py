@@ -14,7 +14,7 @@ import numpy as np
 from sim.traffic.course import Change, Scratch
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
-from sim.traffic.levels import N_LEVELS, PARTS, Levels
+from sim.traffic.levels import N_LEVELS, PARTS, Levels, extend
 
 SETTLES_S: Final = 600.0
 """All is as before so long after the restart."""
@@ -42,8 +42,7 @@ class Restart:
 
     def take(self, part: int, row: Floats) -> None:
         """Note a row found at a part of a level, and a line from the last one that is known."""
-        weights = np.arange(1, part - self.limit + 1)[:, np.newaxis] / (part - self.limit)
-        self.once[self.limit + 1 : part + 1] = self.once[self.limit] + weights * (row - self.once[self.limit])
+        extend(self.once, self.limit, part, row)
         self.limit = part
 
 

@@ -42,18 +42,24 @@ def level_now(at_s: float, g: Any) -> float:
 
 
 @inner
-def highest_level(from_s: float, to_s: float, g: Any) -> float:
-    """Highest demand between two times, of the population that is nearest to its peak; by whole intervals of knots."""
+def knot_at(at_s: float, g: Any) -> int:
+    """The last knot but one that is not after a time."""
     low, high = 0, g.knot_s.shape[0] - 1
     while high - low > 1:
         middle = (low + high) // 2
-        if g.knot_s[middle] <= from_s:
+        if g.knot_s[middle] <= at_s:
             low = middle
         else:
             high = middle
-    highest = 0.0
-    for k in range(low, g.knot_levels.shape[0]):
-        if k > low and g.knot_s[k] >= to_s:
+    return low
+
+
+@inner
+def highest_level(from_s: float, to_s: float, g: Any) -> float:
+    """Highest demand between two times, of the population that is nearest to its peak; by whole intervals of knots."""
+    first, highest = knot_at(from_s, g), 0.0
+    for k in range(first, g.knot_levels.shape[0]):
+        if k > first and g.knot_s[k] >= to_s:
             break
         highest = max(highest, g.knot_levels[k])
     return highest

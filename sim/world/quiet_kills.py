@@ -10,7 +10,7 @@ from typing import Any
 from sim.traffic.levels import N_LEVELS
 from sim.world.compiled import inner
 from sim.world.quiet_arrays import *
-from sim.world.quiet_fleet import level_now
+from sim.world.quiet_fleet import knot_at, level_now
 
 _NOTHING = -30.0
 """Logarithm of a hazard that counts as none."""
@@ -37,19 +37,6 @@ def hazard_at(pod: int, at_s: float, g: Any) -> float:
     part = min(max((at_s - g.knot_s[k]) / (g.knot_s[k + 1] - g.knot_s[k]), 0.0), 1.0)
     before, after = float(g.hazard[k, pod]), float(g.hazard[k + 1, pod])
     return float(before + part * (after - before))
-
-
-@inner
-def knot_at(at_s: float, g: Any) -> int:
-    """The last knot but one that is not after a time."""
-    low, high = 0, g.knot_s.shape[0] - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if g.knot_s[middle] <= at_s:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 @inner
