@@ -44,7 +44,8 @@ def print_result(result: RunResult) -> None:
     """Estimates, differences to the first architecture, warnings, and where everything is."""
     console, currency = stdout_console(), currency_of(result)
     confidence = next(iter(next(iter(result.estimates.values())).values())).confidence
-    trials = min(result.meta["trials_done"].values())
+    counts = result.meta["trials_done"].values()
+    trials = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
     print_table(
         console,
         f"{result.experiment.name}: {trials} trials, {confidence:.0%} intervals",

@@ -20,7 +20,7 @@ _MEASURE_OF = {"availability": "availability_time"}
 """Where a field of `Precision` is not called like its measure."""
 
 
-_SPARE: Final = 1.1
+_SPARE: Final = 1.3
 """So many times the trials that a width that falls with the root of their number would take."""
 _LEAST: Final = 1.2
 """... but at least so many times as many as at the last look, and at most ..."""
