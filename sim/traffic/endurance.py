@@ -227,7 +227,7 @@ class Endurance:
         return Restarts(self._levels, down_s).found(self._worst[pool][0], self._middle(pool))
 
     def restart_kills(self, pod: int, down_s: float) -> Floats:
-        """(N_LEVELS + 1, n_pods) logarithm of what the restart of a pod adds to the hazard of each."""
+        """(N_LEVELS + 1, n_pods) logarithm of what the restart of a pod adds to the hazard of each; see `Restarts`."""
         return Restarts(self._levels, down_s).kills(pod)
 
     def kill_by_level(self, pool: int) -> Floats:

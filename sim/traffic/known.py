@@ -34,9 +34,10 @@ class Tables(NamedTuple):
     """(n_pools,) highest part of a level at which the crash and restart of one pod is endured."""
     restart_once: Any
     """(n_pools * (N_LEVELS * PARTS + 1), n_groups * N_TOTALS) what it changes of the totals."""
-    restart_kills: Any
-    """(n_pods, N_LEVELS + 1, n_pods) logarithm of what it adds to the hazard of each pod, by who crashes and level;
-    NaN where nobody has asked yet."""
+    kills_of: Any
+    """(n_pods,) by who crashes: which part of `kills` says what that adds to the hazard of others; 0: nothing."""
+    kills: Any
+    """(n, N_LEVELS + 1, n_pods) logarithm of what a restart adds to the hazard of each pod, by level."""
     slow: Any
     """(n_slow,) highest part of a level at which a slowness is endured."""
     slow_loss: Any
@@ -80,7 +81,8 @@ class Known:
             kill=np.concatenate(kills) if kills else np.zeros((0, n_columns)),
             restart=np.full(n_pools, UNKNOWN),
             restart_once=np.zeros((n_pools * (N_LEVELS * PARTS + 1), n_columns)),
-            restart_kills=np.full((len(net.pods), N_LEVELS + 1, len(net.pods)), np.nan),
+            kills_of=np.full(len(net.pods), UNKNOWN),
+            kills=np.full((1, N_LEVELS + 1, len(net.pods)), -np.inf),
             slow=np.zeros(0, dtype=np.int64),
             slow_loss=np.zeros((0, self._most + 1), dtype=np.int64),
             slow_rates=np.zeros((0, n_columns)),
@@ -149,7 +151,11 @@ class Known:
 
     def find_restart_kills(self, pod: int, down_s: float) -> None:
         """What the restart of a pod adds to the hazard of the others."""
-        self.tables.restart_kills[pod] = self._endurance.restart_kills(pod, down_s)
+        found, tables = self._endurance.restart_kills(pod, down_s), self.tables
+        tables.kills_of[pod] = 0
+        if np.isfinite(found).any():
+            tables.kills_of[pod] = len(tables.kills)
+            self.tables = tables._replace(kills=np.concatenate([tables.kills, found[np.newaxis]]))
 
     def find_cost(self, pool: int, n_missing: int) -> None:
         """What it costs that pods of one pool are missing."""

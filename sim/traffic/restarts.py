@@ -92,9 +92,10 @@ class Restarts:
     def kills(self, pod: int) -> Floats:
         """(N_LEVELS + 1, n_pods) logarithm of what the restart of a pod adds to the hazard of each, by level of demand.
 
-        Whoever notices. Hardly anything at one level is nothing at all levels below.
+        Whoever notices. Hardly anything at one level is nothing at all levels below; minus infinity throughout if there
+        never is anything.
         """
-        found = np.full((N_LEVELS + 1, len(self._levels.course.net.pods)), _NOTHING)
+        found, lowest = np.full((N_LEVELS + 1, len(self._levels.course.net.pods)), _NOTHING), N_LEVELS + 1
         for level in range(N_LEVELS, 0, -1):
             if self._levels.steady(level) is None:
                 found[level] = 0.0  # nothing is passed over there
@@ -105,8 +106,9 @@ class Restarts:
             more[pod] = 0.0  # it has a hazard of its own from its restart on
             if more.sum() < _KILLS:
                 break
+            lowest = level
             found[level] = np.log(np.maximum(more, math.exp(_NOTHING)))
-        return found
+        return found if lowest <= N_LEVELS else np.full_like(found, -np.inf)
 
     # -- inside ---------------------------------------------------------------------------------------
 

@@ -96,8 +96,8 @@ def is_new(pod: int, m: Any) -> None:
 @inner
 def added_hazard(lost: int, pod: int, level: float, known: Any) -> float:
     """Hazard that the restart of a pod adds to that of another one, at a level of demand."""
-    below = min(int(level), N_LEVELS - 1)
-    low, high = known.restart_kills[lost, below, pod], known.restart_kills[lost, below + 1, pod]
+    below, part = min(int(level), N_LEVELS - 1), known.kills_of[lost]
+    low, high = known.kills[part, below, pod], known.kills[part, below + 1, pod]
     exponent = low + (level - below) * (high - low)
     return math.exp(exponent) if exponent > _NOTHING else 0.0
 
@@ -107,6 +107,8 @@ def survive(lost: int, at_s: float, to_s: float, m: Any, g: Any, known: Any) -> 
     """Add what the restart of a pod adds to the hazard of the others: -1, or a pod that would be killed until `to_s`
     or has no level yet; nothing has been added then.
     """
+    if known.kills_of[lost] == 0:
+        return -1
     level = level_now(at_s, g) * N_LEVELS
     for pod in range(m.pods.shape[0]):
         if pod != lost and m.pods[pod, POD_STATE] == READY:

@@ -115,7 +115,7 @@ def restart_alone(clock: int, before_s: float, m: Any, g: Any, known: Any, log: 
         return NEEDS_RESTART, pool, 0
     if highest_level(at_s, ready_s + APART_S, g) * N_LEVELS * PARTS > known.restart[pool] + 1e-9:
         return _GOES_ON, 0, 0
-    if math.isnan(known.restart_kills[pod, 0, pod]):
+    if known.kills_of[pod] == UNKNOWN:
         return NEEDS_KILLS, pod, 0
     reach, killed_s = draw_new(pod, ready_s, m, g)
     if math.isnan(killed_s):
