@@ -67,7 +67,8 @@ def comparison_document() -> dict[str, Any]:
     result = sim.compare(ROOT / "experiments" / COMPARISON)
     document = result_document(result)
     del document["run"], document["warnings"]
-    head = {"experiment": result.experiment.name, "file": COMPARISON, "trials": max(result.meta["trials_asked"].values())}
+    trials = max(result.meta["trials_asked"].values())
+    head = {"experiment": result.experiment.name, "file": COMPARISON, "trials": trials}
     return head | {"seed": result.meta["seed"]} | document
 
 
