@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.estimate import Estimate
-from sim.report.text import difference_text, estimate_text
+from sim.report.text import difference_text, estimate_text, from_to
 from sim.study.folder import REPORT_FILE
 from sim.study.result import RunResult
 
@@ -44,8 +44,7 @@ def print_result(result: RunResult) -> None:
     """Estimates, differences to the first architecture, warnings, and where everything is."""
     console, currency = stdout_console(), currency_of(result)
     confidence = next(iter(next(iter(result.estimates.values())).values())).confidence
-    counts = result.meta["trials_done"].values()
-    trials = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
+    trials = from_to(result.meta["trials_done"].values())
     print_table(
         console,
         f"{result.experiment.name}: {trials} trials, {confidence:.0%} intervals",

@@ -10,7 +10,7 @@ from sim.estimate import proportion_interval
 from sim.report.inputs import Floats, confidence_of, designs_of, floats_of, rows_of
 from sim.report.panel import Panel, Table
 from sim.report.style import base_figure, look, safe
-from sim.report.text import Unit, number, window_text
+from sim.report.text import Unit, from_to, number, window_text
 from sim.study.result import RunResult
 
 LEVELS: Final = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -74,7 +74,7 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
     level = confidence_of(result)
     window = window_text(next(iter(result.experiment.scenarios.values())).horizon)
     figure = _figure(losses, f"{noun} in {window} ({currency or 'hours'}, log scale)", level)
-    n = min(len(v) for v in losses.values())
+    n, trials = min(len(v) for v in losses.values()), from_to(len(v) for v in losses.values())
     odds, words_of = (0.1, "ten") if n >= 10 else (0.5, "two")
     every = f"One year in {words_of}" if window == "1 year" else f"One trial ({window}) in {words_of}"
     tail = {a: _quantile(v, odds) for a, v in losses.items()}
@@ -87,7 +87,7 @@ def _panel(result: RunResult, key: str, source: tuple[str, float], words: tuple[
         figure,
         _table(losses, words, level),
         (
-            f"Read: the share of {n:,} trials per design (each {window}) whose {noun} reached at least the value on "
+            f"Read: the share of {trials} trials per design (each {window}) whose {noun} reached at least the value on "
             "the horizontal axis; bands are pointwise intervals (Clopper-Pearson). Trials without any are counted in "
             "the share but have no place on a logarithmic axis. Curves of many trials are thinned evenly in the "
             "logarithm of the rank; the largest losses are all drawn.",

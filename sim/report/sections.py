@@ -19,7 +19,7 @@ from sim.report.incident import windows_of
 from sim.report.inputs import confidence_of, designs_of, floats_of, rows_of, where
 from sim.report.page import Page, Section, Verdict
 from sim.report.panel import Panel, Table
-from sim.report.text import MEASURES, estimate_text, explain, measure_of, moment, number, window_text
+from sim.report.text import MEASURES, estimate_text, explain, from_to, measure_of, moment, number, window_text
 from sim.study.result import RunResult
 from sim.study.shares import downtime_shares, ranked_sequences
 
@@ -170,16 +170,10 @@ def comparison_table(result: RunResult) -> Table:
     return Table(caption, ("Measure", *designs), rows)
 
 
-def _from_to(counts: Iterable[Any]) -> str:
-    """Fewest and most of some numbers, as people write it."""
-    ordered = sorted({int(n) for n in counts})
-    return " to ".join(f"{n:,}" for n in dict.fromkeys((*ordered[:1], *ordered[-1:])))
-
-
 def _facts(result: RunResult, scenario: Any) -> tuple[tuple[str, str], ...]:
     meta = result.meta
     done = meta.get("trials_done", {})
-    trials, asked = _from_to(done.values()), _from_to(meta.get("trials_asked", {}).values())
+    trials, asked = from_to(done.values()), from_to(meta.get("trials_asked", {}).values())
     git = meta.get("git")
     facts = {
         "Trials per design": f"{trials} of {asked} asked" if asked else trials,

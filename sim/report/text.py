@@ -5,6 +5,7 @@ nothing was seen.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -218,6 +219,12 @@ def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return "-"
     return units.format_duration(max(0.0, seconds), digits=3)
+
+
+def from_to(counts: Iterable[int]) -> str:
+    """Fewest and most of some numbers, as people write it; empty without any."""
+    ordered = sorted({int(n) for n in counts})
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((*ordered[:1], *ordered[-1:])))
 
 
 def window_text(horizon_s: float) -> str:

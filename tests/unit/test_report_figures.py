@@ -21,7 +21,16 @@ from sim.report.inputs import Floats, floats_of, rows_of
 from sim.report.page import Page
 from sim.report.sections import DESIGNS_MAX, page_of_run
 from sim.report.style import COLOURS, look, safe
-from sim.report.text import MEASURES, difference_text, estimate_text, measure_of, nines, verdict, with_interval
+from sim.report.text import (
+    MEASURES,
+    difference_text,
+    estimate_text,
+    from_to,
+    measure_of,
+    nines,
+    verdict,
+    with_interval,
+)
 from sim.report.waves import spread_of
 from sim.study.catalogue import MEASURES as STUDY_MEASURES
 from sim.study.result import RunResult
@@ -369,3 +378,8 @@ class TestPage:
 def test_every_kind_of_record_has_a_name_in_the_report():
     """A kind that a report cannot name would stop the report of any trial in which it happens."""
     assert set(NAMES) == set(Kind)
+
+
+@pytest.mark.parametrize(("counts", "text"), [([], ""), ([40, 40], "40"), ([160, 40, 1280], "40 to 1,280")])
+def test_designs_with_different_numbers_of_trials(counts: list[int], text: str) -> None:
+    assert from_to(counts) == text
