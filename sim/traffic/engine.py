@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import numpy as np
 
 from sim.traffic import kernel
-from sim.traffic.assemble import Blueprint, Names
+from sim.traffic.assemble import Blueprint
 from sim.traffic.course import Scratch
 from sim.traffic.gears import Chooser, Noise, Shift
 from sim.traffic.layout import *
@@ -20,7 +20,6 @@ from sim.traffic.looks import Looks
 from sim.traffic.losses import lose, waiting_to_retry
 from sim.traffic.network import Network, copied
 from sim.traffic.parking import Courses, Parking
-from sim.traffic.plane import Plane
 from sim.traffic.under_way import keep_drawn_work
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Traffic(Looks):
         trace_every_s: float = np.inf,
         noise: Noise | None = None,
     ) -> None:
-        self.names: Names = blueprint.names
+        self.names = blueprint.names
         self.layout = blueprint.layout
         self.net: Network = copied(blueprint.network)
         self._state: Floats = blueprint.state.copy()
@@ -236,9 +235,6 @@ class Traffic(Looks):
 
     def _may_begin(self) -> bool:
         return self._chooser.may_begin(self._worst_success(), self._n_open())
-
-    def _plane(self) -> Plane:
-        return Plane(self.names, self.layout, self.net, self._state)
 
     def _worst_success(self) -> float:
         return float(self.net.group_algebra[:, FLOW_SUCCESS].min(initial=1.0))

@@ -14,6 +14,8 @@ N_LEVELS: Final = 24
 PARTS: Final = 8
 """Parts of a level at which it is tried where it has to be."""
 WATCH_S: Final = 1800.0
+SETTLES_S: Final = 600.0
+"""So long after a pod is back all must be as before; `world.quiet_loop` keeps what it passes over as far apart."""
 _SETTLE_S: Final = 6.0 * 3600.0
 RATE_S: Final = 600.0
 """Rates are means over so long, after half an hour."""

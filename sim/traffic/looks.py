@@ -6,6 +6,7 @@ Looking changes nothing. A plane that is parked (`parking`) works out its state 
 from typing import TYPE_CHECKING
 
 from sim.traffic import kernel
+from sim.traffic.assemble import Names
 from sim.traffic.gears import Chooser
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats, StateLayout
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class Looks:
     """Reading side of `Traffic`."""
 
+    names: Names
     layout: StateLayout
     net: Network
     pods_of: tuple[range, ...]
@@ -85,7 +87,7 @@ class Looks:
         return self.net
 
     def _plane(self) -> Plane:
-        raise NotImplementedError
+        return Plane(self.names, self.layout, self.net, self._state)
 
     def breaker_success(self, edge: int) -> float:
         """Averaged success share of a call that has a breaker."""

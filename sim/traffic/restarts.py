@@ -14,10 +14,8 @@ import numpy as np
 from sim.traffic.course import Change, Scratch
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
-from sim.traffic.levels import N_LEVELS, PARTS, Levels, extend
+from sim.traffic.levels import N_LEVELS, PARTS, SETTLES_S, Levels, extend
 
-SETTLES_S: Final = 600.0
-"""All is as before so long after the restart."""
 _BOOK_S: Final = 900.0
 """Every request has ended so long after it."""
 _FEW: Final = 1.0

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from sim.traffic.known import UNKNOWN
-from sim.traffic.levels import N_LEVELS, PARTS
+from sim.traffic.levels import N_LEVELS, PARTS, SETTLES_S
 from sim.world.compiled import compiled, inner
 from sim.world.context import SHORTEST_S
 from sim.world.quiet_arrays import *
@@ -28,7 +28,7 @@ from sim.world.quiet_fleet import (
 )
 from sim.world.quiet_kills import draw_new, is_new, next_kill, survive
 
-APART_S = 600.0
+APART_S = SETTLES_S
 """What is so far from all else that happens is a disturbance of its own (`measures.disturbances`), and has settled."""
 _GOES_ON = -1
 _PASSED = -2
