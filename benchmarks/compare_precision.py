@@ -69,6 +69,7 @@ def main() -> None:
                     "mean": estimate.mean,
                     "low": estimate.low,
                     "high": estimate.high,
+                    "worth": estimate.worth,
                     "less_chance": [difference.mean, difference.low, difference.high],
                 }
             )

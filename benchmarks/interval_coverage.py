@@ -14,6 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from sim.estimate import (
+    Control,
     Estimate,
+    controlled_mean,
     mean_interval,
     proportion_interval,
     quantile_interval,
@@ -35,6 +38,8 @@ from sim.study.stopping import next_look
 RESULT = Path(__file__).resolve().parent.parent / "results" / "coverage" / "intervals.json"
 SAMPLES = 2000
 NOMINAL = 0.95
+BUSY = 0.3
+"""Share of strikes that come at a bad hour."""
 MOST = 1e6
 """The loss that no year exceeds: what a bound is made of."""
 Floats = NDArray[np.float64]
@@ -60,6 +65,24 @@ def losses(rng: np.random.Generator, n: int, rate: float, log_sd: float) -> Floa
     events = rng.poisson(rate, n)
     each = rng.lognormal(0.0, log_sd, int(events.sum()))
     return np.bincount(np.repeat(np.arange(n), events), each, minlength=n)
+
+
+def foreseen(rng: np.random.Generator, n: int, rate: float, log_sd: float, luck: float) -> Floats:
+    """Return losses of n years, and in further columns their signals, whose mean is 0.
+
+    Strikes of known length, of which a third come at a bad hour, cost their length times luck that nothing foresees
+    (lognormal of mean 1); lesser losses that nothing foresees come once a year; twenty causes cost nothing.
+    """
+    strikes, others = rng.poisson(rate, n), rng.poisson(1.0, n)
+    year = np.repeat(np.arange(n), strikes)
+    hours, busy = rng.lognormal(0.0, log_sd, year.size), rng.random(year.size) < BUSY
+    lost = np.bincount(year, hours * busy * rng.lognormal(-(luck**2) / 2, luck, year.size), minlength=n)
+    lost += np.bincount(np.repeat(np.arange(n), others), rng.lognormal(-1.0, 1.0, int(others.sum())), minlength=n)
+    mean = math.exp(log_sd**2 / 2)
+    of_hours = np.bincount(year, hours, minlength=n) - rate * mean
+    of_busy = np.bincount(year, hours * busy, minlength=n) - BUSY * rate * mean
+    idle = rng.poisson(1.0, (n, 20)) - 1.0
+    return np.column_stack([lost, strikes - rate, of_hours, of_busy, idle])
 
 
 def worst_of(level: float, share: float, log_sd: float) -> tuple[float, float]:
@@ -165,19 +188,57 @@ SLOW = ("bootstrap BCa", "empirical likelihood")
 """Not measured on the largest samples, where they are no better than Student's t on the smaller ones."""
 
 
+def by_signals(x: Floats) -> Estimate:
+    """The mean of the first column, by the signals in the others."""
+    return controlled_mean(x[:, 0], Control(x[:, 1:]).rest(x[:, 0]), bounds=(0.0, MOST))
+
+
+def student_of_rest(x: Floats, rng: np.random.Generator) -> Interval:
+    """Student's t of what signals leave."""
+    return student(Control(x[:, 1:]).rest(x[:, 0]), rng)
+
+
+SIGNAL_METHODS: dict[str, Method] = {
+    "regionfall": ours(by_signals),
+    "without signals": ours(lambda x: mean_interval(x[:, 0], bounds=(0.0, MOST))),
+    "student t of the rest": student_of_rest,
+}
+
 # --- stopping -----------------------------------------------------------------------------------------------
 
 
-def stopped(x: Floats, wanted: float, first: int, interval: Callable[[Floats], Interval]) -> Interval:
-    """Look where a run with a precision looks, and return the interval once it is narrow, or at the cap."""
+def stopped(x: Floats, wanted: float, first: int, look: Callable[[Floats], tuple[float, float, float]]) -> Interval:
+    """Look where a run with a precision looks, and return the interval once it is narrow, or at the cap.
+
+    `look` gives low end, mean and high end of the first trials.
+    """
     n = first
     while True:
-        low, high = interval(x[:n])
-        mean = float(x[:n].mean())
+        low, mean, high = look(x[:n])
         reached = max(high - mean, mean - low) / mean if mean > 0 else math.inf
-        if n >= x.size or reached <= wanted:
+        if n >= len(x) or reached <= wanted:
             return low, high
-        n = next_look([("a", "loss", reached, wanted)], {"a": n}, x.size)["a"]
+        n = next_look([("a", "loss", reached, wanted)], {"a": n}, len(x))["a"]
+
+
+def plainly(method: Method, rng: np.random.Generator) -> Callable[[Floats], tuple[float, float, float]]:
+    """How a method looks whose estimate is the mean of the trials."""
+
+    def look(x: Floats) -> tuple[float, float, float]:
+        low, high = method(x, rng)
+        return low, float(x.mean()), high
+
+    return look
+
+
+def looking(make: Callable[[Floats], Estimate]) -> Callable[[Floats], tuple[float, float, float]]:
+    """How an estimate of this project looks."""
+
+    def look(x: Floats) -> tuple[float, float, float]:
+        found = make(x)
+        return found.low, found.mean, found.high
+
+    return look
 
 
 def cap(wanted: float, rate: float, log_sd: float, first: int) -> int:
@@ -210,12 +271,29 @@ def stopping_cells() -> Iterator[Cell]:
                 if most > 40_000:
                     continue
                 methods: dict[str, Method] = {
-                    name: (lambda x, r, m=MEAN_METHODS[name], w=wanted: stopped(x, w, 30, lambda part: m(part, r)))
+                    name: (lambda x, r, m=MEAN_METHODS[name], w=wanted: stopped(x, w, 30, plainly(m, r)))
                     for name in ("regionfall", "student t")
                 }
                 law = {"log_sd": log_sd, "rate": rate, "wanted": wanted, "cap": most}
                 truth = rate * math.exp(log_sd**2 / 2)
                 yield Cell("mean, stopped", law, truth, lambda r, n=most, q=rate, s=log_sd: losses(r, n, q, s), methods)
+
+
+def signal_cells() -> Iterator[Cell]:
+    """Means of yearly losses of which signals foresee a part, of as many trials as stated or stopped at a precision."""
+    for log_sd, luck in ((0.6, 0.3), (0.8, 1.0), (1.0, 0.3), (1.4, 0.5)):
+        for rate in (0.7, 5.0):
+            law = {"log_sd": log_sd, "luck": luck, "rate": rate}
+            truth = BUSY * rate * math.exp(log_sd**2 / 2) + math.exp(-0.5)
+            sample = lambda r, n, q=rate, s=log_sd, u=luck: foreseen(r, n, q, s, u)  # noqa: E731
+            for n in (100, 300, 1000):
+                yield Cell("mean, signals", law | {"n": n}, truth, partial(sample, n=n), SIGNAL_METHODS)
+            methods: dict[str, Method] = {
+                "regionfall": lambda x, r: stopped(x, 0.1, 40, looking(by_signals)),
+                "without signals": lambda x, r: stopped(x[:, 0], 0.1, 40, plainly(MEAN_METHODS["regionfall"], r)),
+            }
+            law = law | {"wanted": 0.1, "cap": 2000}
+            yield Cell("mean, signals, stopped", law, truth, partial(sample, n=2000), methods)
 
 
 def tail_cells() -> Iterator[Cell]:
@@ -283,6 +361,7 @@ def _ratio(x: Floats, rng: np.random.Generator) -> Interval:
 SECTIONS: dict[str, Callable[[], Iterator[Cell]]] = {
     "means": mean_cells,
     "stopping": stopping_cells,
+    "signals": signal_cells,
     "tails": tail_cells,
     "counts": count_cells,
 }

@@ -51,6 +51,24 @@ def render_stopping(found: dict[str, Any]) -> str:
     return "\n".join([*_table(head, body), "", f"Lowest: {min(lows):.1f} %."])
 
 
+def render_signals(found: dict[str, Any]) -> str:
+    """Coverage of means by signals, and how much narrower they are."""
+    body = []
+    for row in found["signals"]:
+        law, own, plain = row["law"], row["methods"]["regionfall"], row["methods"]["without signals"]
+        n = f"until {law['wanted']:.0%}" if "wanted" in law else f"{law['n']:,g}"
+        cells = [f"{law['log_sd']:g}", f"{law['luck']:g}", f"{law['rate']:g}", n, _share(own), _share(plain)]
+        upper = [f"{method['high_to_truth_median']:.3g}" for method in (own, plain)]
+        body.append([*cells, _share(row["methods"].get("student t of the rest")), *upper])
+    rows: Rows = found["signals"]
+    held = [[row["methods"][name]["coverage"] for name in ("regionfall", "without signals")] for row in rows]
+    worse, low = max(plain - own for own, plain in held), min(own for own, _ in held)
+    head = ["log-sd of lengths", "of luck", "strikes a year", "trials", "by signals", "without"]
+    head += ["student t of the rest", "upper end / truth", "without signals"]
+    text = f"{rows[0]['samples']:,} samples a row. Lowest: {100 * low:.1f} %; at most {100 * worse:.1f} points below "
+    return "\n".join([*_table(head, body), "", text + "the plain interval of the same trials."])
+
+
 def render_tails(found: dict[str, Any]) -> str:
     """Coverage of quantiles and tail means."""
     pairs: dict[tuple[float, ...], dict[str, dict[str, Any]]] = {}
@@ -134,11 +152,13 @@ def render_compared(found: dict[str, Any]) -> str:
             row["design"],
             f"{row['years']:,}",
             f"{row['mean']:.3g} ({row['low']:.3g} to {row['high']:.3g})",
+            f"{row['worth']:.1f}",
             "{:+.2g} ({:+.2g} to {:+.2g})".format(*row["less_chance"]),
         ]
         for row in rows
     ]
-    head = ["design", "years", "hours down a year", f"less with single requests, {found['chance_years']} years"]
+    head = ["design", "years", "hours down a year", "each worth, years"]
+    head.append(f"less with single requests, {found['chance_years']} years")
     per_year_s = found["chance_seconds_per_year_of_all"]
     text = (
         f"Until downtime is known to {found['wanted']}, mean rates, two workers, from the start of the command to its "
@@ -157,6 +177,7 @@ def _list(lines: list[str]) -> list[str]:
 
 RENDERERS = {
     "coverage-means": ("coverage/intervals", render_means),
+    "coverage-signals": ("coverage/intervals", render_signals),
     "coverage-stopping": ("coverage/intervals", render_stopping),
     "coverage-tails": ("coverage/intervals", render_tails),
     "coverage-counts": ("coverage/intervals", render_counts),

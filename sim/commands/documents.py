@@ -28,14 +28,15 @@ def number(value: float) -> float | None:
 
 
 def estimate_document(estimate: "Estimate") -> dict[str, Any]:
-    """Mean, interval, confidence and number of trials."""
-    return {
+    """Mean, interval, confidence and number of trials; how many plain ones they are worth, if that is more."""
+    document = {
         "mean": number(estimate.mean),
         "low": number(estimate.low),
         "high": number(estimate.high),
         "confidence": estimate.confidence,
         "n": int(estimate.n),
     }
+    return document | ({"worth": estimate.worth} if estimate.worth != 1.0 else {})
 
 
 def result_document(result: "RunResult") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from sim.estimate.allocation import neyman_allocation
 from sim.estimate.base import Estimate
+from sim.estimate.control import Control, controlled_mean
 from sim.estimate.means import mean_interval, rounding_of
 from sim.estimate.nested import Spread, parameter_spread
 from sim.estimate.pairs import better_probability, paired_difference
@@ -13,9 +14,11 @@ from sim.estimate.tails import tail_mean_interval
 from sim.estimate.weighted import effective_sample_size, weighted_mean, weights_problem
 
 __all__ = [
+    "Control",
     "Estimate",
     "Spread",
     "better_probability",
+    "controlled_mean",
     "effective_sample_size",
     "mean_interval",
     "neyman_allocation",

@@ -30,6 +30,8 @@ class Estimate:
         measure of spread.
     note : str
         What a reader must know, e.g. `few events`; empty if nothing.
+    worth : float
+        So many times as many plain trials would be as sure, where something is known of each beforehand; else 1.
     """
 
     mean: float
@@ -39,6 +41,7 @@ class Estimate:
     n: int
     seen: bool = True
     note: str = ""
+    worth: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.low <= self.mean <= self.high:

@@ -113,7 +113,7 @@ def _shape_note(numbers: Floats) -> str:
     """Say what makes the interval of these numbers less sure than it says."""
     if numbers.size < FEW:
         return "few trials"
-    if _tail_spread(_losses(numbers))[0] > HEAVIEST:
+    if tail_spread(losses_of(numbers))[0] > HEAVIEST:
         return (
             "heavy tail: losses spread over orders of magnitude, the interval may cover some points less than it says"
         )
@@ -231,7 +231,7 @@ def skewed_t(numbers: Floats, n_events: int, alpha: float) -> tuple[float, float
     low, high = mean - t * standard_error, mean + t * standard_error
     skewness = _skewness(numbers)
     b = skewness * (1.0 + SKEWNESS_CORRECTION / max(n_events, 1)) / math.sqrt(n)
-    b = math.copysign(max(abs(b), hidden_bend(_losses(numbers))), skewness)
+    b = math.copysign(max(abs(b), hidden_bend(losses_of(numbers))), skewness)
     return min(low, mean - _bent(t, b) * standard_error), max(high, mean - _bent(-t, b) * standard_error)
 
 
@@ -259,13 +259,13 @@ def hidden_bend(losses: Floats) -> float:
     -----
     The sum of a Poisson number of lognormal losses, k expected, has skewness exp(3 sigma^2 / 2) / sqrt(k).
     """
-    sigma, k = _tail_spread(losses)
+    sigma, k = tail_spread(losses)
     if sigma <= HEAVY:
         return 0.0
     return min(MOST_BEND, math.exp(min(1.5 * sigma**2, 50.0)) / math.sqrt(k))
 
 
-def _tail_spread(losses: Floats) -> tuple[float, int]:
+def tail_spread(losses: Floats) -> tuple[float, int]:
     """Return how many losses make up nearly all of the sum, after the standard deviation of their logarithms.
 
     That of a lognormal law is smaller by the small losses that are left out: 0.9, 1.1, 1.25, 1.4 at 1, 1.4, 1.8, 2.2.
@@ -279,7 +279,7 @@ def _tail_spread(losses: Floats) -> tuple[float, int]:
     return float(np.log(largest_first[:k]).std(ddof=1)) * (1.0 + 1.0 / k), k
 
 
-def _losses(numbers: Floats) -> Floats:
+def losses_of(numbers: Floats) -> Floats:
     """Distances from the end of the short tail."""
     return np.asarray(numbers - numbers.min() if _skewness(numbers) >= 0 else numbers.max() - numbers)
 

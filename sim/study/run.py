@@ -14,6 +14,7 @@ from typing import Any
 from sim.errors import RunError, UsageError
 from sim.scenario.document import Experiment, document_hash
 from sim.scenario.schema import Scenario
+from sim.study.controls import Controls
 from sim.study.dispatch import Dispatcher
 from sim.study.folder import RUN_FILE, ResultsFolder, open_stored
 from sim.study.kept import read_kept, worst_trials, write_kept
@@ -25,9 +26,9 @@ from sim.study.recording import Recording
 from sim.study.result import RunResult
 from sim.study.scan import Scan, scan
 from sim.study.schedule import Schedule
-from sim.study.stopping import most_trials, next_look, unmet, unmet_text
+from sim.study.stopping import most_trials, next_look, unmet, unmet_text, wanted_measures
 from sim.study.stored_tables import StoredTables, stored_pieces
-from sim.study.summary import Summary, summarise
+from sim.study.summary import Summary, estimated, summarise
 from sim.study.tables import Rows
 from sim.study.warning_lines import warning_lines
 from sim.study.work import Job, Task, TaskResult, TrialFunction, engine_trial, modules_of
@@ -79,7 +80,8 @@ def run_experiment(
             found = run.simulate_enough(dispatcher)
             kept = run.keep_worst(dispatcher, found.tables) if options.keep else {}
             meta["table_hash"] = found.hash
-            summary = summarise(found.tables, experiment.scenarios, float(meta["confidence"]))
+            confidence = float(meta["confidence"])
+            summary = summarise(found.tables, experiment.scenarios, confidence, controls=run.controls)
             meta["headline"] = headline(summary)
         tables = store.tables(meta["trials_asked"])
     return _result(options.out, experiment, meta, (tables, found, summary), kept)
@@ -158,6 +160,7 @@ class _Run:
     n_done: int = 0
 
     def __post_init__(self) -> None:
+        self.controls = Controls()
         self.recording = Recording(self.store, self.meta, list(self.experiment.scenarios), self.options.out)
 
     @property
@@ -173,7 +176,8 @@ class _Run:
             found = self.store.scan(asked)
             if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
                 return found
-            wide = unmet(summarise(found.tables, scenarios, float(self.meta["confidence"])).estimates, scenarios)
+            confidence, wanted = float(self.meta["confidence"]), wanted_measures(scenarios)
+            wide = unmet(estimated(found.tables, scenarios, confidence, wanted, self.controls), scenarios)
             self.meta["precision_unmet"] = [f"{field} of {name}" for name, field, _, _ in wide]
             more = next_look(wide, asked, most_trials(scenarios))
             if not more:

@@ -20,9 +20,12 @@ _MEASURE_OF = {"availability": "availability_time"}
 """Where a field of `Precision` is not called like its measure."""
 
 
-_SPARE: Final = 1.3
-"""So many times the trials that a width that falls with the root of their number would take."""
-_LEAST: Final = 1.2
+_SPARE: Final = 1.1
+"""So many times the trials that it would take if they fell with the width as with this ..."""
+_POWER: Final = 1.4
+"""... power of it. It would be 2 if widths only fell with the root of the number of trials; but what they add for
+skewness and for what a small sample hides falls too, and faster."""
+_LEAST: Final = 1.15
 """... but at least so many times as many as at the last look, and at most ..."""
 _MOST: Final = 2.0
 """... so many: the first intervals say little of how many it takes."""
@@ -51,6 +54,11 @@ def unmet(
     return found
 
 
+def wanted_measures(scenarios: Mapping[str, Scenario]) -> set[str]:
+    """Measures that some precision is about."""
+    return {_MEASURE_OF.get(field, field) for s in scenarios.values() for field, _ in _wanted(s.precision)}
+
+
 def next_look(wide: Iterable[tuple[str, str, float, float]], asked: Mapping[str, int], most: int) -> dict[str, int]:
     """Number of trials at the next look of each architecture that has not enough; of none that has, or has `most`.
 
@@ -65,7 +73,7 @@ def next_look(wide: Iterable[tuple[str, str, float, float]], asked: Mapping[str,
     """
     found: dict[str, int] = {}
     for name, _, reached, wanted in wide:
-        times = min(max(_SPARE * (reached / wanted) ** 2, _LEAST), _MOST)
+        times = min(max(_SPARE * (reached / wanted) ** _POWER, _LEAST), _MOST)
         if asked[name] < most:
             found[name] = max(found.get(name, 0), min(math.ceil(asked[name] * times), most))
     return found

@@ -5,8 +5,8 @@ Says which column becomes which measure and what it is bounded by; how an interv
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +16,7 @@ from sim.estimate import (
     Estimate,
     Spread,
     better_probability,
+    controlled_mean,
     mean_interval,
     paired_difference,
     parameter_spread,
@@ -29,6 +30,7 @@ from sim.estimate import (
 )
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import FAULT_CASCADES, YEAR_S, Measure, has_fixed_infrastructure, measures_of, worst_year
+from sim.study.controls import Controls
 from sim.study.parameters import INNER, uncertain_laws
 from sim.study.tables import ChangedRows, Rows, rows_of
 
@@ -58,6 +60,8 @@ class _Sample:
     rows: Rows
     """A column of a large run is read when it is asked for."""
     confidence: float
+    rest: Mapping[str, Floats] = field(default_factory=dict)
+    """Of measures that are means: what signals leave of them, where they are used (`Controls`)."""
 
     @property
     def by_draw(self) -> "_Sample":
@@ -93,7 +97,13 @@ class _Sample:
         return self.rows[name].astype(np.float64)
 
 
-def summarise(tables: Mapping[str, Rows], scenarios: Mapping[str, Scenario], confidence: float) -> Summary:
+def summarise(
+    tables: Mapping[str, Rows],
+    scenarios: Mapping[str, Scenario],
+    confidence: float,
+    *,
+    controls: Controls | None = None,
+) -> Summary:
     """Estimate every measure of every architecture, and the differences of pairs.
 
     Parameters
@@ -101,6 +111,7 @@ def summarise(tables: Mapping[str, Rows], scenarios: Mapping[str, Scenario], con
     tables : merged tables; `trials` is used.
     scenarios : resolved scenario of each architecture, in order.
     confidence : of each interval, in (0.5, 1).
+    controls : signals of these trials, as far as they are known already.
 
     Returns
     -------
@@ -108,10 +119,7 @@ def summarise(tables: Mapping[str, Rows], scenarios: Mapping[str, Scenario], con
         Pairs are named `A - B`, those with the first architecture as B come first. A measure that a scenario cannot
         have, or of which no trial says anything, is absent.
     """
-    samples = {
-        name: _Sample(scenario, _rows(tables, name, scenario), confidence) for name, scenario in scenarios.items()
-    }
-    samples = {name: sample for name, sample in samples.items() if len(sample.rows["trial"])}
+    samples = _samples(tables, scenarios, confidence, controls or Controls())
     summary = Summary({name: _estimates(sample) for name, sample in samples.items()})
     spreads = {name: _spreads(sample) for name, sample in samples.items()}
     summary.parameters.update({name: mine for name, mine in spreads.items() if mine})
@@ -120,6 +128,44 @@ def summarise(tables: Mapping[str, Rows], scenarios: Mapping[str, Scenario], con
         if len(one.rows["trial"]):
             summary.differences[f"{a} - {b}"], summary.better_prob[f"{a} - {b}"] = _comparison(one, other)
     return summary
+
+
+def estimated(
+    tables: Mapping[str, Rows],
+    scenarios: Mapping[str, Scenario],
+    confidence: float,
+    wanted: Collection[str],
+    controls: Controls,
+) -> dict[str, dict[str, Estimate]]:
+    """Some measures of every architecture only, as `summarise` has them."""
+    samples = _samples(tables, scenarios, confidence, controls, wanted)
+    return {name: _estimates(sample, wanted) for name, sample in samples.items()}
+
+
+def _samples(
+    tables: Mapping[str, Rows],
+    scenarios: Mapping[str, Scenario],
+    confidence: float,
+    controls: Controls,
+    wanted: Collection[str] | None = None,
+) -> dict[str, _Sample]:
+    """The trials of each architecture that has any, with what signals leave of its means."""
+    found = {}
+    for name, scenario in scenarios.items():
+        sample = _Sample(scenario, _rows(tables, name, scenario), confidence)
+        trials = sample.rows["trial"]
+        if not len(trials):
+            continue
+        means = {n: m for n, m in _measures(scenario, wanted).items() if m.kind == "mean"}
+        losses = {n: sample.values(m) * (-1.0 if m.higher_is_better else 1.0) for n, m in means.items()}
+        rest = controls.rest(name, scenario, trials, losses)
+        rest = {n: -values if means[n].higher_is_better else values for n, values in rest.items()}
+        found[name] = replace(sample, rest=rest)
+    return found
+
+
+def _measures(scenario: Scenario, wanted: Collection[str] | None = None) -> dict[str, Measure]:
+    return {name: m for name, m in measures_of(scenario).items() if wanted is None or name in wanted}
 
 
 def _rows(tables: Mapping[str, Rows], architecture: str, scenario: Scenario) -> Rows:
@@ -145,16 +191,18 @@ def _paired(a: _Sample, b: _Sample) -> tuple[_Sample, _Sample]:
 
     def cut(sample: _Sample) -> _Sample:
         both = np.isin(sample.rows["trial"], common)
-        return _Sample(sample.scenario, ChangedRows(sample.rows, lambda values: values[both]), sample.confidence)
+        rows = ChangedRows(sample.rows, lambda values: values[both])
+        rest = {name: values[both] for name, values in sample.rest.items()}
+        return _Sample(sample.scenario, rows, sample.confidence, rest)
 
     return cut(a), cut(b)
 
 
-def _estimates(sample: _Sample) -> dict[str, Estimate]:
+def _estimates(sample: _Sample, wanted: Collection[str] | None = None) -> dict[str, Estimate]:
     by_draw, alone = sample.by_draw, sample.one_per_draw
     found = {
         name: _estimate(name, measure, alone if measure.kind in ("quantile", "tail") else by_draw)
-        for name, measure in measures_of(sample.scenario).items()
+        for name, measure in _measures(sample.scenario, wanted).items()
     }
     return {name: estimate for name, estimate in found.items() if estimate is not None}
 
@@ -195,7 +243,10 @@ def _estimate(name: str, measure: Measure, sample: _Sample) -> Estimate | None:
     if name == "infrastructure_cost_per_year" and _is_known(values, sample.scenario):
         bill = float(values.mean())  # known, not estimated: nothing that happens changes it
         return Estimate(bill, bill, bill, sample.confidence, len(values))
-    return mean_interval(values, confidence=sample.confidence, bounds=_bounds(name, values, sample))
+    bounds = _bounds(name, values, sample)
+    if name in sample.rest:
+        return controlled_mean(values, sample.rest[name], confidence=sample.confidence, bounds=bounds)
+    return mean_interval(values, confidence=sample.confidence, bounds=bounds)
 
 
 def _bounds(name: str, values: Floats, sample: _Sample) -> tuple[float, float]:
@@ -280,13 +331,12 @@ def _difference(name: str, measure: Measure, a: _Sample, b: _Sample) -> Estimate
     of_a, of_b = (
         ((0.0, 1.0), (0.0, 1.0)) if measure.kind == "prob" else (_bounds(name, first, a), _bounds(name, second, b))
     )
-    return paired_difference(
-        first,
-        second,
-        confidence=a.confidence,
-        bounds=(of_a[0] - of_b[1], of_a[1] - of_b[0]),
-        rounding=rounding_of(first, of_a) + rounding_of(second, of_b),
-    )
+    bounds = (of_a[0] - of_b[1], of_a[1] - of_b[0])
+    rounding = rounding_of(first, of_a) + rounding_of(second, of_b)
+    if name in a.rest and name in b.rest:
+        rest = a.rest[name] - b.rest[name]
+        return controlled_mean(first - second, rest, confidence=a.confidence, bounds=bounds, rounding=rounding)
+    return paired_difference(first, second, confidence=a.confidence, bounds=bounds, rounding=rounding)
 
 
 def _ratio_difference(measure: Measure, a: _Sample, b: _Sample) -> Estimate | None:

@@ -19,6 +19,7 @@ from sim.study.margins import (
     untrusted_zones,
 )
 from sim.study.rerouting import moves_load
+from sim.study.stopping import wanted_measures
 from sim.study.summary import Summary
 from sim.study.tables import Rows, rows_of
 from sim.units import format_duration, format_memory
@@ -31,8 +32,8 @@ NARROW = 0.1
 
 
 def warning_lines(experiment: Experiment, tables: Mapping[str, Rows], summary: Summary) -> list[str]:
-    """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; then
-    estimates with few events.
+    """Queue bounds, hottest pod, common causes; where mean rates may not be trusted; then the scenario's doubts; means
+    that rest on known faults; then estimates with few events.
     """
     names = list(summary.estimates)
     if any(isinstance(experiment.scenarios[name], ReliabilityScenario) for name in names):
@@ -41,7 +42,8 @@ def warning_lines(experiment: Experiment, tables: Mapping[str, Rows], summary: S
     queues, hot_pods, *doubts = scenario_lines(experiment, names)
     first = (queues, hot_pods, common_cause_line(tables, summary))
     dated = dated_lines({name: experiment.scenarios[name] for name in names})
-    return [*first, *budget_lines(tables, names), *dated, *doubts, *few_event_lines(summary.estimates)]
+    known = known_fault_lines(summary.estimates, experiment.scenarios)
+    return [*first, *budget_lines(tables, names), *dated, *doubts, *known, *few_event_lines(summary.estimates)]
 
 
 def scenario_lines(experiment: Experiment, architectures: Sequence[str]) -> list[str]:
@@ -218,6 +220,24 @@ def few_event_lines(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str
         for measure, names in by_measure.items()
     ]
     return ["Fewer than ten events seen, so wide intervals or bounds only: " + "; ".join(texts) + "."]
+
+
+def known_fault_lines(estimates: Mapping[str, Mapping[str, Estimate]], scenarios: Mapping[str, Scenario]) -> list[str]:
+    """At most one line: of what a precision was asked for, the means that are surer than those of plain trials."""
+    by_measure: dict[str, list[str]] = {}
+    for measure in sorted(wanted_measures(scenarios)):
+        for name, mine in estimates.items():
+            if measure in mine and mine[measure].worth > 1.0:
+                by_measure.setdefault(measure, []).append(f"{mine[measure].worth:.1f} ({name})")
+    if not by_measure:
+        return []
+    texts = [
+        f"{measure} is as sure as that of {', '.join(times)} times as many" for measure, times in by_measure.items()
+    ]
+    return [
+        "Means are of years as hard as years are on average, not of the years that were drawn: what the known faults "
+        f"of each trial explain is taken off (control variates). {'; '.join(texts)}."
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

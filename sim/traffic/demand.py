@@ -92,6 +92,17 @@ class Cumulative:
         end = float(self._values[node + 1]) if self._lines and node + 1 < len(self._values) else begin
         return float(self._sums[node]) + rest_s * (begin + 0.5 * (end - begin) * rest_s / self._distance_s)
 
+    def many(self, at_s: Floats) -> Floats:
+        """The same for an array of times, of any shape."""
+        last = len(self._values) - 1
+        if last == 0:
+            return np.asarray(at_s * self._values[0])
+        node = np.clip((at_s / self._distance_s).astype(np.int64), 0, last)
+        rest_s, begin = at_s - node * self._distance_s, self._values[node]
+        end = self._values[np.minimum(node + 1, last)] if self._lines else begin
+        inside = self._sums[node] + rest_s * (begin + 0.5 * (end - begin) * rest_s / self._distance_s)
+        return np.asarray(np.where(at_s <= 0.0, self._values[0] * at_s, inside))
+
 
 def peak_demand(population: Population) -> float:
     """Requests per second when all workers are active, before any growth."""

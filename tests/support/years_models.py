@@ -31,9 +31,9 @@ objectives: {availability: {target: 99.9%, threshold: 95% success}}
 """
 
 
-def exact_downtime_h() -> float:
+def exact_downtime_h(up_h: float = UP_H) -> float:
     """Expected hours down within the horizon of one repairable element that is up at the start (two-state chain)."""
-    fails, repairs = 1.0 / UP_H, 1.0 / DOWN_H
+    fails, repairs = 1.0 / up_h, 1.0 / DOWN_H
     both = fails + repairs
     return fails / both * (HORIZON_H - (1.0 - math.exp(-both * HORIZON_H)) / both)
 

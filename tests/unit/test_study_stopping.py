@@ -65,9 +65,9 @@ def test_each_architecture_goes_on_to_what_its_widest_interval_says() -> None:
         ("b", "faults", math.inf, 0.1),
     ]
     asked_of = {"a": 100, "b": 100, "c": 100}
-    assert next_look(wide, asked_of, 1000) == {"a": 200, "b": 200}
-    assert next_look(wide[1:2], asked_of, 1000) == {"a": 158}
-    assert next_look([("a", "x", 0.1001, 0.1)], asked_of, 1000) == {"a": 131}
+    assert next_look(wide, asked_of, 1000) == {"a": 177, "b": 200}
+    assert next_look(wide[1:2], asked_of, 1000) == {"a": 126}
+    assert next_look([("a", "x", 0.1001, 0.1)], asked_of, 1000) == {"a": 115}
     assert next_look(wide, asked_of, 150) == {"a": 150, "b": 150}
     assert next_look(wide, asked_of, 100) == {}
 
