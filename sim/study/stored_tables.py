@@ -14,7 +14,7 @@ from sim.errors import RunError
 from sim.study.manifest import Manifest
 from sim.study.parquet import read_table
 from sim.study.ranges import below
-from sim.study.stored_rows import PARTS_AT_HAND, RowsOnDisk, part_path
+from sim.study.stored_rows import RowsOnDisk, part_path, parts_at_hand
 from sim.study.tables import Rows, Table, n_rows, rows_between
 
 TABLES_AT_HAND = 2
@@ -34,7 +34,7 @@ def stored_pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int]) ->
 
 
 def _pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int], table: str) -> Iterator[Table]:
-    @lru_cache(maxsize=PARTS_AT_HAND)
+    @lru_cache(maxsize=parts_at_hand(manifest, table))
     def read(part: str) -> Table:
         return _checked(part_path(folder, table, part))
 
