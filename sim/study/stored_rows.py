@@ -19,19 +19,11 @@ from sim.study.tables import Column, StoredRows, Table, n_rows
 
 PARTS_AT_HAND = 2
 """Read parts that are kept: tasks end a little out of order, so neighbours in one part are asked for in turns."""
-WHOLE_BYTES = 1 << 22
-"""Of a table whose files are no larger in all, every part is kept: each architecture has rows in nearly all of them."""
 
 
 def part_path(folder: Path, table: str, part: str) -> Path:
     """File of one table of one part."""
     return folder / table / f"{part}.parquet"
-
-
-def parts_at_hand(manifest: Manifest, table: str) -> int:
-    """How many read parts of a table are kept."""
-    files = [part.files[table] for part in manifest.parts.values() if table in part.files]
-    return len(files) if sum(file.n_bytes for file in files) <= WHOLE_BYTES else PARTS_AT_HAND
 
 
 class RowsOnDisk(StoredRows):
