@@ -41,6 +41,11 @@ class Dispatcher:
             self._workers.stop()
         self._close_executor()
 
+    @property
+    def n_workers(self) -> int:
+        """Tasks that run at the same time, as of now."""
+        return self._workers.count
+
     def run(self, next_task: Callable[[], Task | None], take: Callable[[TaskResult], None]) -> None:
         """Run tasks until `next_task` returns None; `take` gets every result, in the order in which they end.
 

@@ -190,7 +190,7 @@ class _Run:
         asked: dict[str, int] = self.meta["trials_asked"]
         done = self.store.done()
         self.n_done = sum(n_in(below(done.get(name, ()), trials)) for name, trials in asked.items())
-        schedule = Schedule(asked, done=done, chunk=self.options.chunk)
+        schedule = Schedule(asked, done=done, chunk=self.options.chunk, n_workers=lambda: dispatcher.n_workers)
         for text in self.store.damage:
             self._report(text)
         self._report("")

@@ -18,6 +18,9 @@ from sim.study.stored_rows import PARTS_AT_HAND, RowsOnDisk, part_path
 from sim.study.tables import Rows, Table, n_rows, rows_between
 
 TABLES_AT_HAND = 2
+WHOLE_BYTES = 1 << 20
+"""Of a table whose files are no larger in all, parts are read as a whole and kept: nearly all have rows of every
+architecture. Of a larger one rows are read by architecture, so that each is read once."""
 MOST_CELLS = 1 << 22
 """Rows x columns of a table that is read as a whole, 32 MiB: a small run is read once, not once for each column."""
 
@@ -34,19 +37,24 @@ def stored_pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int]) ->
 
 
 def _pieces(folder: Path, manifest: Manifest, asked: Mapping[str, int], table: str) -> Iterator[Table]:
-    @lru_cache(maxsize=PARTS_AT_HAND)
-    def read(part: str) -> Table:
-        return _checked(part_path(folder, table, part))
+    files = [part.files[table] for part in manifest.parts.values() if table in part.files]
+    is_small = sum(file.n_bytes for file in files) <= WHOLE_BYTES
+
+    @lru_cache(maxsize=len(files) if is_small else PARTS_AT_HAND)
+    def read(part: str, architecture: str | None) -> Table:
+        return _checked(part_path(folder, table, part), architecture)
 
     for architecture, trials in asked.items():
         for (first, last), part in manifest.pieces(architecture):
             if table in manifest.parts[part].files:
                 for low, high in below([(first, last)], trials):
-                    yield rows_between(read(part), architecture, low, high)
+                    rows = read(part, None if is_small else architecture)
+                    yield rows_between(rows, architecture, low, high)
 
 
-def _checked(path: Path) -> Table:
-    table = read_table(path)
+def _checked(path: Path, architecture: str | None) -> Table:
+    """Rows of a part, or those of one architecture."""
+    table = read_table(path, equal=None if architecture is None else {"architecture": architecture})
     if missing := {"architecture", "trial"} - set(table):
         raise RunError(f"{path} has no column {min(missing)}: it is no table of a run")
     return table

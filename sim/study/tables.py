@@ -83,9 +83,12 @@ def canonical_column(values: Column) -> Column:
         return floats
     if kind in "iub":
         return values.astype(np.int64)
-    known: dict[Any, str] = {}  # one text per content: a million rows of one name hold it once
+    items = values.tolist()
+    if not set(map(type, items)) <= {str}:
+        items = [str(item) for item in items]
+    known = dict(zip(items, items, strict=True))  # one text per content: a million rows of one name hold it once
     texts = np.empty(len(values), dtype=object)
-    texts[:] = [known.setdefault(v, v) if type(v) is str else str(v) for v in values]
+    texts[:] = list(map(known.__getitem__, items))  # these loops are as much work as all else that is done with rows
     return texts
 
 

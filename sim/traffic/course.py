@@ -19,6 +19,7 @@ from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.losses import lose
 from sim.traffic.network import Network, copied
+from sim.traffic.once import Once, found_here
 from sim.traffic.plane import Plane
 from sim.traffic.rates import crossing_hazard, queue_hazard
 from sim.traffic.sameness import find_idle
@@ -96,6 +97,8 @@ class Course:
         Parameters as they are when all is well.
     guards : array
         The same of the guards.
+    once : callable
+        Finds what is asked of this course once for all processes that share it.
     """
 
     blueprint: Blueprint
@@ -107,6 +110,7 @@ class Course:
     is_open: NDArray[np.bool_]
     net: Network
     guards: Floats
+    once: Once = found_here
     _exceeds: dict[int, Floats] = field(default_factory=dict)
 
     def state(self, knot: int) -> Floats:

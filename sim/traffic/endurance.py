@@ -1,7 +1,8 @@
 """Which losses of pods the plane endures without anybody noticing, and up to which demand.
 
 Found by trying: from a steady state the pods are killed at once, and for half an hour nothing may cross a threshold,
-no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials.
+no pod may come near its memory limit and success must stay what it was. Each question is asked once for all trials,
+and for all processes that share the course (`Course.once`).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from sim.traffic.course import Change, Course, Scratch
 from sim.traffic.layout import *
 from sim.traffic.layout import Floats
 from sim.traffic.levels import N_LEVELS, PARTS, RATE_S, WATCH_S, Levels, extend
+from sim.traffic.once import Arrays
 from sim.traffic.restarts import Restart, Restarts
 
 _BOOK_S: Final = 900.0
@@ -119,7 +121,8 @@ class Endurance:
         slow : tuple of int and float
             All pods of this pool are so many times slower meanwhile.
         """
-        return _highest(lambda level: self._loses_little(counts, level, slow))
+        question = "limit if booked", counts, slow
+        return self._whole(question, lambda: _highest(lambda level: self._loses_little(counts, level, slow)))
 
     def _loses_little(self, counts: tuple[int, ...], level: int, slow: tuple[int, float] | None) -> bool:
         """Whether nothing crosses a threshold, and hardly any request is lost that would not be if all pods ran."""
@@ -160,6 +163,15 @@ class Endurance:
         array
             (N_LEVELS + 1, n_groups * N_TOTALS) change of the totals, 1/s. Nothing where the loss is not endured.
         """
+
+        def find() -> Arrays:
+            free, rates = self._cost_of_missing(pool, n_missing)
+            return {"free": np.array(free), "rates": rates}
+
+        found = self._course.once(("cost of missing", pool, n_missing), find)
+        return int(found["free"]), found["rates"]
+
+    def _cost_of_missing(self, pool: int, n_missing: int) -> tuple[int, Floats]:
         counts = tuple(n_missing * one for one in self.one_of(pool))
         free = self.limit(counts)
         rates = np.zeros((N_LEVELS + 1, len(self._course.net.groups) * N_TOTALS))
@@ -180,6 +192,15 @@ class Endurance:
         limit, what is lost grows by so little from one of them to the next that straight lines between are good to a
         few requests an hour, and nothing crosses a threshold.
         """
+
+        def find() -> Arrays:
+            found = self._slowness(pool, factor)
+            return {"limit": np.array(found.limit), "rates": found.rates, "once": found.once}
+
+        known = self._course.once(("slowness", pool, float(factor)), find)
+        return Slowness(int(known["limit"]), known["rates"], known["once"])
+
+    def _slowness(self, pool: int, factor: float) -> "Slowness":
         n_columns = len(self._course.net.groups) * N_TOTALS
         found = Slowness(0, *(np.zeros((N_LEVELS * PARTS + 1, n_columns)) for _ in range(2)))
         lost = np.zeros(len(self._course.net.groups))
@@ -224,11 +245,18 @@ class Endurance:
         """How much of a crash is endured after which a pod of this pool is back in `down_s`, and what it costs."""
         if len(self._worst[pool]) < 2:  # the pool would be gone
             return Restart(0, np.zeros((N_LEVELS * PARTS + 1, len(self._course.net.groups) * N_TOTALS)))
-        return Restarts(self._levels, down_s).found(self._worst[pool][0], self._middle(pool))
+
+        def find() -> Arrays:
+            found = Restarts(self._levels, down_s).found(self._worst[pool][0], self._middle(pool))
+            return {"limit": np.array(found.limit), "once": found.once}
+
+        known = self._course.once(("restart", pool, float(down_s)), find)
+        return Restart(int(known["limit"]), known["once"])
 
     def restart_kills(self, pod: int, down_s: float) -> Floats:
         """(N_LEVELS + 1, n_pods) logarithm of what the restart of a pod adds to the hazard of each; see `Restarts`."""
-        return Restarts(self._levels, down_s).kills(pod)
+        question = "restart kills", pod, float(down_s)
+        return self._course.once(question, lambda: {"kills": Restarts(self._levels, down_s).kills(pod)})["kills"]
 
     def kill_by_level(self, pool: int) -> Floats:
         """(N_LEVELS + 1, n_groups * N_TOTALS) what the end of the pod in the middle of a pool changes of the totals."""
@@ -255,11 +283,24 @@ class Endurance:
         rows = sorted(self._worst[pool])
         return rows[len(rows) // 2]
 
+    def _whole(self, question: tuple[object, ...], find: Callable[[], int]) -> int:
+        """A whole number, found once for all."""
+        return int(self._course.once(question, lambda: {"is": np.array(find())})["is"])
+
     def _totals_of_a_kill(self, pool: int) -> tuple[Floats, Floats]:
         """Levels at which a kill was tried, 0 among them, and (n_levels, n_groups, N_TOTALS) what it changed.
 
         Without any level if it changes nothing: requests of users that are not on their way in this pool.
         """
+
+        def find() -> Arrays:
+            levels, booked = self._find_totals_of_a_kill(pool)
+            return {"levels": levels, "booked": booked}
+
+        found = self._course.once(("totals of a kill", pool), find)
+        return found["levels"], found["booked"]
+
+    def _find_totals_of_a_kill(self, pool: int) -> tuple[Floats, Floats]:
         levels = [j for j in _BOOKED_AT if j <= self.limit(self.one_of(pool))]
         nothing = np.zeros((len(self._course.net.groups), N_TOTALS))
         booked = np.array([nothing, *(self._kill_totals(pool, j) for j in levels)])
@@ -269,7 +310,7 @@ class Endurance:
 
     def _limit(self, counts: tuple[int, ...]) -> int:
         """Highest level at which the loss is endured and nobody notices, 0 if none."""
-        return _highest(lambda level: self._endures(counts, level))
+        return self._whole(("limit", counts), lambda: _highest(lambda level: self._endures(counts, level)))
 
     def _endures(self, counts: tuple[int, ...], level: int) -> bool:
         scratch, steady = self._levels.at(level), self._levels.steady(level)

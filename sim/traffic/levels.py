@@ -68,6 +68,10 @@ class Levels:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _steady_rates(self, level: float) -> Floats:
+        question = ("steady rates", float(level))
+        return self.course.once(question, lambda: {"rates": self._find_steady_rates(level)})["rates"]
+
+    def _find_steady_rates(self, level: float) -> Floats:
         scratch = self.at(level)
         scratch.run(WATCH_S)
         return self.rates(scratch)
@@ -81,8 +85,14 @@ class Levels:
 
     def _steady(self, level: float) -> Floats | None:
         """State in the long run at a constant demand; None if there something crosses a threshold anyway."""
+        found = self.course.once(("steady", float(level)), lambda: {"state": self._find_steady(level)})["state"]
+        return found if len(found) else None
+
+    def _find_steady(self, level: float) -> Floats:
+        """The same, empty if there is none."""
         scratch = self._at_constant_demand(level)
         scratch.begin(0.0, self.course.blueprint.state)
         scratch.run(_SETTLE_S)
         scratch.begin(0.0, scratch.state.copy())
-        return scratch.state.copy() if scratch.run(WATCH_S, self.course.guards) else None
+        is_quiet = scratch.run(WATCH_S, self.course.guards)
+        return scratch.state.copy() if is_quiet else scratch.state[:0]

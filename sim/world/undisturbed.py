@@ -4,7 +4,9 @@ Trials follow it while they are at rest (`sim.traffic.parking`). What happens wi
 is too hot at the peak of December, is not quiet: trials simulate it.
 """
 
+from dataclasses import replace
 from functools import lru_cache, partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,11 +17,12 @@ from sim.traffic.course import NEVER_KILLED, Course
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import N_CLOCK, POD_OOM_LEVEL, POD_READY, POD_ROOM_LOSS, Floats
 from sim.traffic.network import Network, copied
+from sim.traffic.once import Arrays
 from sim.traffic.parking import Courses
 from sim.traffic.sameness import find_idle, same_parameters
 from sim.world.design import PerDesign, design_text
 from sim.world.log import Kind
-from sim.world.shared_courses import Arrays, made_once
+from sim.world.shared_courses import made_once
 
 if TYPE_CHECKING:
     from sim.world.trial import Trial
@@ -66,7 +69,7 @@ _courses = PerDesign(_courses_of_design)
 
 
 def _course_of_run(scenario: Scenario, more: tuple[int, ...]) -> Course:
-    """The same as `_course`, of which one worker of a run makes the numbers for all."""
+    """The same as `_course`, of which one worker of a run makes the numbers, and answers questions, for all."""
     from sim.world.trial import blueprint_of
 
     made: list[Course] = []
@@ -76,12 +79,13 @@ def _course_of_run(scenario: Scenario, more: tuple[int, ...]) -> Course:
         plain = {name: getattr(made[0], name) for name in _PLAIN}
         return plain | {f"net.{name}": values for name, values in made[0].net._asdict().items()}
 
-    arrays = made_once((design_text(scenario), repr(more)), make)
+    name = sha256(f"{design_text(scenario)}\0{more!r}".encode()).digest()
+    arrays, once = made_once(name, ("course",), make), partial(made_once, name)
     if made:
-        return made[0]
+        return replace(made[0], once=once)
     net = Network(**{name: arrays[f"net.{name}"].copy() for name in Network._fields})
     plain: dict[str, Any] = {name: arrays[name] if name in _LARGE else arrays[name].copy() for name in _PLAIN}
-    return Course(blueprint_of(scenario), scenario.model.tolerance, net=net, **plain)
+    return Course(blueprint_of(scenario), scenario.model.tolerance, net=net, once=once, **plain)
 
 
 def _course(scenario: Scenario, more: tuple[int, ...]) -> Course:

@@ -69,7 +69,7 @@ def make():
     return {"x": np.arange(4.0)}
 def child(arrays):
     share(arrays)
-    print(float(made_once(("a", "b"), make)["x"].sum()), flush=True)
+    print(float(made_once(b"a", ("b",), make)["x"].sum()), flush=True)
 if __name__ == "__main__":
     arrays, context = SharedArrays(), get_context("forkserver")
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_without_a_file_each_process_makes_its_own():
         return {"x": np.zeros(1)}
 
     for _ in range(2):
-        made_once(("a",), make)
+        made_once(b"a", (), make)
     assert len(calls) == 2
 
 
