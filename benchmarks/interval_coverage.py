@@ -286,7 +286,7 @@ def signal_cells() -> Iterator[Cell]:
             law = {"log_sd": log_sd, "luck": luck, "rate": rate}
             truth = BUSY * rate * math.exp(log_sd**2 / 2) + math.exp(-0.5)
             sample = lambda r, n, q=rate, s=log_sd, u=luck: foreseen(r, n, q, s, u)  # noqa: E731
-            for n in (100, 300, 1000):
+            for n in (60, 100, 300, 1000):
                 yield Cell("mean, signals", law | {"n": n}, truth, partial(sample, n=n), SIGNAL_METHODS)
             methods: dict[str, Method] = {
                 "regionfall": lambda x, r: stopped(x, 0.1, 40, looking(by_signals)),

@@ -16,9 +16,9 @@ from sim.estimate.base import Estimate, Floats, checked, checked_bounds, clipped
 from sim.estimate.means import losses_of, mean_interval, skewed_t, tail_spread
 
 FOLDS = 10
-FEWEST_TRIALS = 100
+FEWEST_TRIALS = 60
 """Fewer teach too little of what a signal is worth."""
-FEWEST_EVENTS = 50
+FEWEST_EVENTS = 30
 """Trials that differ from the common value; fewer are the business of `mean_interval`, which bounds what is rare."""
 WORTH = 0.9
 """Left of the variance at most, or the plain mean is kept."""

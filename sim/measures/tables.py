@@ -20,7 +20,7 @@ from sim.measures.outages import Below, outages_of, stretches_below, time_below_
 from sim.measures.recovery import PHASES, detected_at_s, operator_records, phases_of, rto_met
 from sim.measures.sequences import SMALLEST_S, EventSequence, Told, rows_of_sequences, sequence_of
 from sim.scenario.schema import Scenario
-from sim.world.log import TOTALS, Kind, Record, TrialRecord
+from sim.world.log import EXCESSES, TOTALS, Kind, Record, TrialRecord
 
 Table = dict[str, NDArray[Any]]
 Tables = dict[str, Table]
@@ -38,7 +38,8 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     | {"provider_cost": REAL, "node_cost": REAL, "pod_cost": REAL, "total_cost": REAL}
     | {"months": WHOLE, "months_met": WHOLE, "rto_checked": WHOLE, "rto_met": WHOLE}
     | {"oom_kills": WHOLE, "failovers": WHOLE, "failovers_failed": WHOLE, "common_cause_downtime_s": REAL}
-    | {"noise_budget_spent": WHOLE, "simulated_s": REAL, "windows": WHOLE},
+    | {"noise_budget_spent": WHOLE, "simulated_s": REAL, "windows": WHOLE}
+    | {f"excess_{name}": REAL for name in EXCESSES},
     "outages": KEY
     | {"outage": WHOLE, "population": TEXT, "start_s": REAL, "detected_s": REAL, "end_s": REAL, "duration_s": REAL}
     | {"censored": WHOLE, "cause": TEXT, "cause_level": TEXT, "lost_requests": REAL, "lost_hours": REAL, "cost": REAL}
@@ -221,6 +222,7 @@ def _trial_row(
         "failovers_failed": kinds.count(Kind.FAILOVER_FAILED),
         "simulated_s": record.simulated_s,
         "windows": record.n_windows,
+        **{f"excess_{name}": value for name, value in record.excess.items()},
         "noise_budget_spent": Kind.GEAR in kinds and _is_budget_spent(record),
         **_cost_cells(record, scenario, populations),
     }

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from sim.estimate.control import FEWEST_TRIALS, Control
 from sim.scenario.schema import Scenario
 from sim.study.parameters import uncertain_laws
+from sim.study.tables import Rows
+from sim.world.log import EXCESSES
 
 if TYPE_CHECKING:
     from sim.world.signals import Signals
 
 MOST_TRIALS: Final = 20_000
 """Of more trials signals are not read: means are sure enough, and each tape takes half a millisecond."""
+DRAWN: Final = tuple(f"excess_{name}" for name in EXCESSES)
+"""Columns of `trials` that say what people and failovers took, less what was to be expected."""
 Floats = NDArray[np.float64]
 
 
@@ -29,9 +33,7 @@ class Controls:
         self._signals: dict[str, Signals] = {}
         self._known: dict[str, Floats] = {}
 
-    def rest(
-        self, design: str, scenario: Scenario, trials: NDArray[np.int64], losses: Mapping[str, Floats]
-    ) -> dict[str, Floats]:
+    def rest(self, design: str, scenario: Scenario, rows: Rows, losses: Mapping[str, Floats]) -> dict[str, Floats]:
         """What is left of each of these losses, one per trial; nothing where signals are not used.
 
         Parameters
@@ -40,15 +42,17 @@ class Controls:
             Name of the architecture.
         scenario : Scenario
             Its own.
-        trials : (n,) array
-            Numbers of the trials.
+        rows : table
+            Its trials.
         losses : mapping
             By any key, shape (n,), what larger signals make larger.
         """
+        trials = rows["trial"]
         usable = scenario.precision is not None and scenario.populations and not uncertain_laws(scenario)
         if not usable or not len(trials) >= FEWEST_TRIALS or trials.max() >= MOST_TRIALS:
             return {}
-        control = Control(self._of(design, scenario, int(trials.max()) + 1)[trials])
+        drawn = [np.asarray(rows[name], dtype=np.float64) for name in DRAWN if name in rows]
+        control = Control(np.column_stack([self._of(design, scenario, int(trials.max()) + 1)[trials], *drawn]))
         return {name: control.rest(values) for name, values in losses.items() if np.isfinite(values).all()}
 
     def _of(self, design: str, scenario: Scenario, n_trials: int) -> Floats:

@@ -158,7 +158,7 @@ def _samples(
             continue
         means = {n: m for n, m in _measures(scenario, wanted).items() if m.kind == "mean"}
         losses = {n: sample.values(m) * (-1.0 if m.higher_is_better else 1.0) for n, m in means.items()}
-        rest = controls.rest(name, scenario, trials, losses)
+        rest = controls.rest(name, scenario, sample.rows, losses)
         rest = {n: -values if means[n].higher_is_better else values for n, values in rest.items()}
         found[name] = replace(sample, rest=rest)
     return found

@@ -17,7 +17,7 @@ from sim.laws import Fixed, Law
 from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.engine import Traffic
-from sim.world.log import Kind, Record
+from sim.world.log import EXCESSES, Kind, Record
 
 Steps = Generator[Event, Any, None]
 """A SimPy process."""
@@ -48,6 +48,8 @@ class Context:
         self.traffic = traffic
         self.env: Environment = simpy.Environment()
         self.records: list[Record] = []
+        self.excess: dict[str, float] = dict.fromkeys(EXCESSES, 0.0)
+        """See `TrialRecord.excess`."""
         self.looks: deque[tuple[float, Callable[[], None]]] = deque()
         """In order: moments at which the data plane is read and nothing happens, before what is due then."""
         self._on_guard: dict[int, Callable[[bool], None]] = {}

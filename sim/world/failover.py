@@ -146,7 +146,10 @@ class Controller:
             return
         index = self._n_failovers
         self._n_failovers += 1
-        if self._context.draws.uniform(f"failover of {self.name}", "success", index) < self.success_prob():
+        success_prob = self.success_prob()
+        works = self._context.draws.uniform(f"failover of {self.name}", "success", index) < success_prob
+        self._context.excess["failed_failovers"] += success_prob - works
+        if works:
             self._switch(side, _AUTOMATIC, None)
         else:
             self._context.record(

@@ -151,6 +151,10 @@ class Trace:
     """(n, n_pools) share of what the pool is offered that it serves."""
 
 
+EXCESSES: Final = ("acknowledge_h", "diagnose_h", "steps_h", "wrong_turns", "failed_failovers")
+"""What is drawn on the way, see `TrialRecord.excess`."""
+
+
 @dataclass
 class TrialRecord:
     """All that is known of one trial."""
@@ -176,6 +180,9 @@ class TrialRecord:
     """By region, standby and scale-out included."""
     pod_hours: dict[str, float] = field(default_factory=dict)
     """By service, all regions."""
+    excess: dict[str, float] = field(default_factory=lambda: dict.fromkeys(EXCESSES, 0.0))
+    """What people and failovers took, by `EXCESSES`, less what was to be expected when it was drawn: hours, turns,
+    failovers. Its mean over trials is 0. Delays and turns count if users suffered at that moment."""
     simulated_s: float = 0.0
     """Time in which the data plane was integrated; the rest was quiet and followed the undisturbed course."""
     n_windows: int = 0

@@ -22,6 +22,8 @@ from sim.world.log import Kind
 _SHORTEST_ROUND_S = 60.0
 """Least time from one step to the next: people who find nothing to do look again after a minute."""
 
+_EXCESS_OF = {"acknowledge": "acknowledge_h", "diagnose": "diagnose_h", "takes": "steps_h"}
+
 
 @dataclass
 class Watched:
@@ -52,6 +54,8 @@ class OnCall:
         # Draws are numbered by what they are for: what happens elsewhere must not shift them.
         self._n_incidents: dict[str, int] = {}
         self._n_taken: dict[tuple[str, str], int] = {}
+        self._turned: set[tuple[str, int]] = set()
+        """Incidents, by region and number, whose first step is chosen: chosen again, the draw is the same."""
         self._alerts: list[tuple[str, BurnAlert]] = []
         self._watched: list[Watched] = []
         names = context.traffic.names
@@ -100,7 +104,8 @@ class OnCall:
         if detection.monitor is not None:
             self._context.after(detection.monitor.for_, lambda: notice("monitor"))
         if detection.users is not None:
-            delay_s = self._draw(detection.users, f"population {watched.name}", "reports of users", index)
+            element = f"population {watched.name}"
+            delay_s = self._context.draw(law_of(detection.users), element, "reports of users", index)
             self._context.after(delay_s, lambda: notice("reports of users"))
 
     def _after_failover(self, region: str) -> None:
@@ -123,10 +128,10 @@ class OnCall:
         with self._crew.request() as crew:
             yield crew
             if operations.acknowledge is not None:
-                yield context.env.timeout(self._draw(operations.acknowledge, element, "acknowledge", number))
+                yield context.env.timeout(self._delay(operations.acknowledge, element, "acknowledge", number))
             context.record(Kind.ACKNOWLEDGED, "", region=region)
             if operations.diagnose is not None:
-                yield context.env.timeout(self._draw(operations.diagnose, element, "diagnose", number))
+                yield context.env.timeout(self._delay(operations.diagnose, element, "diagnose", number))
             context.record(Kind.DIAGNOSED, "", region=region)
             tried: list[str] = []
             while not self._is_over(region) or self._known_remedies(region, tried):
@@ -177,13 +182,22 @@ class OnCall:
                 continue
             (helpful if active & set(step.helps_against) else others).append(name)
         draws, element = self._context.draws, f"incident in {region}"
-        if not tried and others and draws.uniform(element, "wrong turn", number) < operations.first_action_wrong:
+        if not tried and others and self._turns_wrong(region, number, matters=bool(helpful)):
             # Without a step that is known to help, no step can be called wrong.
             pick = int(draws.uniform(element, "which wrong turn", number) * len(others))
             return others[pick], not helpful
         if helpful:
             return helpful[0], True
         return (others[0], True) if others else None
+
+    def _turns_wrong(self, region: str, number: int, *, matters: bool) -> bool:
+        """Whether the first step of an incident is one that does not help; `matters` if another one would."""
+        wrong_prob = self._operations.first_action_wrong
+        turns = self._context.draws.uniform(f"incident in {region}", "wrong turn", number) < wrong_prob
+        if matters and (region, number) not in self._turned and self._users_suffer:
+            self._context.excess["wrong_turns"] += turns - wrong_prob
+        self._turned.add((region, number))
+        return turns
 
     def _take(self, name: str, step: Step, regions: list[str], right: bool | None) -> Steps:
         context = self._context
@@ -192,7 +206,7 @@ class OnCall:
         context.record(Kind.ACTION, name, region=where, service=step.service or "", value=value)
         if step.takes is not None:
             number = self._n_taken[name, where] = self._n_taken.get((name, where), 0) + 1
-            yield context.env.timeout(self._draw(step.takes, f"step {name} in {where}", "takes", number))
+            yield context.env.timeout(self._delay(step.takes, f"step {name} in {where}", "takes", number))
         yield from self._actions.perform(name, step, self._reach(step, regions), where)
         context.record(Kind.ACTION_DONE, name, region=where, service=step.service or "", value=value)
 
@@ -214,8 +228,17 @@ class OnCall:
             return
         yield from self._take(name, _plain(step), regions, None)
 
-    def _draw(self, spec: LawSpec, element: str, purpose: str, index: int) -> float:
-        return self._context.draw(law_of(spec), element, purpose, index)
+    def _delay(self, spec: LawSpec, element: str, purpose: str, index: int) -> float:
+        """How long people take, s; notes what of it was not to be expected."""
+        law = law_of(spec)
+        delay_s = self._context.draw(law, element, purpose, index)
+        if self._users_suffer:
+            self._context.excess[_EXCESS_OF[purpose]] += (delay_s - law.mean_s) / 3600.0
+        return delay_s
+
+    @property
+    def _users_suffer(self) -> bool:
+        return any(watched.below for watched in self._watched)
 
 
 def _plain(step: ScriptedStep) -> Step:

@@ -146,6 +146,7 @@ class Trial:
             month_totals=month_totals,
             node_hours=self._meter.hours("node", end_s),
             pod_hours=self._meter.hours("pod", end_s),
+            excess=context.excess,
             simulated_s=end_s - (traffic.parking.parked_s if traffic.parking is not None else 0.0),
             n_windows=traffic.parking.n_windows if traffic.parking is not None else 1,
             trace=trace_of(traffic) if self._keep else None,

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from years_models import RARE_REGION, TapeTrial, exact_downtime_h
 
 from sim.estimate import Control, Estimate, controlled_mean, mean_interval
+from sim.laws import law_of
 from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
 from sim.study.options import RunOptions
 from sim.study.run import run_experiment
 from sim.world.forecast import FACTS, Forecast
+from sim.world.log import EXCESSES, Kind
 from sim.world.signals import Signals
+from sim.world.trial import run_trial
 
 Floats = NDArray[np.float64]
 OFTEN_H = 40.0 * 24.0
@@ -33,6 +36,7 @@ MANY_LAWS = RARE_REGION.replace("calendar: always", "calendar: office-hours, gro
 MANY_LAWS = MANY_LAWS.replace("20y", "120d").replace(
     "regions: {", "regions: {b: {zones: 1, nodes: {count: 2, memory: 16Gi}}, "
 )
+STAGES = (Kind.ACKNOWLEDGED, Kind.DIAGNOSED)
 N_TAPES = 4000
 
 
@@ -143,5 +147,52 @@ def test_signals_that_say_nothing_change_nothing() -> None:
     lost, _ = losses(rng, 200, 2.0, 0.8)
     signals = rng.normal(size=(200, 5))
     assert estimated(lost, signals) == mean_interval(lost, bounds=(0.0, 1e6))
-    few, known = losses(rng, 90, 5.0, 0.8)
+    few, known = losses(rng, 50, 5.0, 0.8)
     assert estimated(few, known) == mean_interval(few, bounds=(0.0, 1e6))
+
+
+BAD = """\
+  bad: {target: web in any region, every: {exponential: {mean: 20d}}, effect: {errors: 60%}, repair: until fixed}
+  region-loss:"""
+PEOPLE = (
+    OFTEN.replace("failover: none", "").replace("  region-loss:", BAD)
+    + """\
+operations:
+  detection: {monitor: {signal: success, below: 95%, for: 5m}}
+  acknowledge: {exponential: {mean: 10m}}
+  diagnose: {lognormal: {median: 28m, p95: 3h}}
+  crew: 1
+  runbook: {rollback: {takes: {exponential: {mean: 30m}}, helps_against: [bad]}, restart: {takes: 10m}}
+  first_action_wrong: 40%
+"""
+)
+
+
+def test_what_people_take_is_what_was_to_be_expected_on_average(tmp_path: Path) -> None:
+    scenario = scenario_of(tmp_path, PEOPLE)
+    records = [run_trial(scenario, "case", trial) for trial in range(80)]
+    excess = np.array([[record.excess[name] for name in EXCESSES] for record in records])
+    errors = errors_of_mean(excess)
+    assert len(errors) == 4  # nothing fails over here
+    assert np.abs(errors).max() < 4.0
+    mean_h = law_of(scenario.operations.diagnose).mean_s / 3600.0
+    for record, found in zip(records[:30], excess[:, EXCESSES.index("diagnose_h")], strict=False):
+        times = {
+            kind: [r.at_s for r in record.records if r.kind is kind] for kind in (Kind.ACKNOWLEDGED, Kind.DIAGNOSED)
+        }
+        lasted = [b - a for a, b in zip(*times.values(), strict=False)]
+        assert len(lasted) > 5
+        assert found == pytest.approx(sum(lasted) / 3600.0 - len(lasted) * mean_h, abs=3.0)
+
+
+def test_what_a_failover_takes_counts_as_often_as_it_fails(tmp_path: Path) -> None:
+    two = OFTEN.replace("regions: {", "regions: {b: {zones: 1, nodes: {count: 2, memory: 16Gi}}, ")
+    two = two.replace("place: {a: {web: 4}}", "place: {a: {web: 4}, b: {web: 4}}").replace(
+        "failover: none", "failover: {policy: active-passive, standby: hot, success: {tested: 70%}}"
+    )
+    records = [run_trial(scenario_of(tmp_path, two), "case", trial) for trial in range(25)]
+    for record in records:
+        worked = sum(r.kind is Kind.FAILOVER for r in record.records)
+        failed = sum(r.what == "the failover did not work" for r in record.records)
+        assert record.excess["failed_failovers"] == pytest.approx(0.7 * failed - 0.3 * worked)
+    assert sum(record.excess["failed_failovers"] != 0.0 for record in records) > 10
