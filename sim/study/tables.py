@@ -128,7 +128,9 @@ def _stack(name: str, tables: Sequence[Table]) -> Table:
 
 def _ordered(table: Table, architectures: Sequence[str], asked: Mapping[str, int] | None) -> Table:
     place = {name: i for i, name in enumerate(architectures)}
-    rank = np.array([place.get(name, -1) for name in table["architecture"]], dtype=np.int64)
+    names = table["architecture"].tolist()
+    known = {name: place.get(name, -1) for name in set(names)}
+    rank = np.fromiter(map(known.__getitem__, names), np.int64, len(names))
     trial = table["trial"].astype(np.int64)
     wanted = rank >= 0
     if asked is not None:

@@ -217,7 +217,7 @@ def test_ctrl_c_while_a_table_is_written_comes_right_after(tmp_path: Path, monke
 
         return connection
 
-    for name in ("connect", "_reader"):
+    for name in ("connect", "_shared_connection"):
         monkeypatch.setattr(parquet, name, interrupted(getattr(parquet, name)))
     table = {"x": np.arange(3.0)}
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
-"""Courses that workers share: the same bits, made once, and nothing left behind."""
+"""Courses that workers share, and answers found with them: the same bits, made once, and nothing left behind."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scenarios import one_pool
 
+from sim.traffic.course import Course, Scratch
 from sim.traffic.network import Network
 from sim.world import shared_courses, undisturbed
 from sim.world.shared_courses import SharedArrays, made_once, share
@@ -125,3 +127,122 @@ def test_a_shared_course_has_the_bits_of_a_made_one(monkeypatch: pytest.MonkeyPa
         share(None)
         arrays.close()
     assert shared_courses._shared is None
+
+
+WAITING = """
+import os, signal, sys, time
+from contextlib import nullcontext
+from multiprocessing import get_context
+import numpy as np
+from sim.world.shared_courses import SharedArrays, made_once, share
+case = sys.argv[1]
+def make():
+    os.write(1, b"made ")
+    if case == "killed" and made.value == 0:
+        made.value = 1
+        begun.set()
+        time.sleep(1.0)  # until the other one waits
+        os.kill(os.getpid(), signal.SIGKILL)
+    begun.set()
+    time.sleep(1.0)
+    return {"x": np.arange(4.0)}
+def child(arrays, given, is_first):
+    global begun, made
+    begun, made = given
+    if case == "not waited for":
+        SharedArrays.making = lambda self, key: nullcontext()
+    if not is_first:
+        begun.wait()
+    share(arrays)
+    os.write(1, b"%.1f " % made_once(b"a", ("b", 1), make)["x"].sum())
+if __name__ == "__main__":
+    arrays, context = SharedArrays(), get_context("forkserver")
+    given = context.Event(), context.Value("i", 0)
+    processes = [context.Process(target=child, args=(arrays, given, k == 0)) for k in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode is not None
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("both want it", ["made", "6.0", "6.0"]),
+        ("not waited for", ["made", "made", "6.0", "6.0"]),  # the control: so it would be
+        ("killed", ["made", "made", "6.0"]),
+    ],
+)
+def test_who_needs_what_is_being_made_waits_as_long_as_its_maker_lives(tmp_path: Path, case: str, told: list[str]):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, str(tmp_path / "waiting.py"), case]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert sorted(done.stdout.split(), reverse=True) == told, done.stderr
+
+
+def test_a_lock_outlives_a_map_that_goes():
+    arrays = SharedArrays()
+    arrays.put(bytes(32), {"large": np.zeros(shared_courses._SMALL_BYTES)})
+    assert refused_elsewhere(arrays) == "no"
+    with arrays.making(KEY):
+        assert refused_elsewhere(arrays) == "yes"
+        mapped = arrays.get(bytes(32))
+        assert mapped is not None
+        del mapped
+        gc.collect()
+        assert refused_elsewhere(arrays) == "yes"
+    assert refused_elsewhere(arrays) == "no"
+    arrays.close()
+
+
+def refused_elsewhere(arrays: SharedArrays) -> str:
+    """Whether another process would have to wait for a lock."""
+    code = (
+        "import fcntl, sys\n"
+        "try:\n"
+        "    fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    print('no')\n"
+        "except OSError:\n"
+        "    print('yes')\n"
+    )
+    command = [sys.executable, "-c", code, str(arrays._locks)]
+    return subprocess.run(command, pass_fds=[arrays._locks], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def answers(course: Course) -> list[object]:
+    """What is asked of a course, as bytes."""
+    endurance, known = course.endurance, course.known
+    known.find_loss(0, 1)
+    known.find_alone(0, 1)
+    known.find_cost(0, 1)
+    known.find_restart(0, 30.0)
+    known.find_restart_kills(0, 30.0)
+    known.find_slow(known.slow_number(0, 1.5))
+    known.find_slow_loss(0, 1)
+    return [
+        *(np.asarray(table).tobytes() for table in known.tables),
+        endurance.limit((1,)),
+        endurance.kill_totals([0], [3600.0]).tobytes(),
+    ]
+
+
+def test_answers_that_another_worker_found_have_the_bits_of_ones_own(monkeypatch: pytest.MonkeyPatch):
+    scenario = one_pool(3, 20 * 86400.0)
+    own = answers(undisturbed._course(scenario, ()))
+    arrays = SharedArrays()
+    share(arrays)
+    try:
+        assert answers(undisturbed._course_of_run(scenario, ())) == own
+        monkeypatch.setattr(Scratch, "run", lambda *_: pytest.fail("tried again"))
+        taken = undisturbed._course_of_run(scenario, ())
+        assert answers(taken) == own
+        with pytest.raises(pytest.fail.Exception, match="tried again"):
+            taken.known.find_loss(0, 2)
+        with pytest.raises(pytest.fail.Exception, match="tried again"):
+            taken.endurance.restart(0, 31.0)
+    finally:
+        share(None)
+        arrays.close()
