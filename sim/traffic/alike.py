@@ -80,7 +80,7 @@ def join_equal(now_s: float, state: Floats, net: Network) -> None:
     counts[N_MOVING] = n_moving
 
 
-@compiled(NOTHING(F1, F2, NETWORK))
+@compiled(NOTHING(F1, F2, NETWORK), inline=True)
 def copy_equal(state: Floats, work: Floats, net: Network) -> None:
     """The end of a step for pods that another one stands for, and for those that are not ready (as they were)."""
     pods, n_pods, new, bend = net.pods, net.counts[N_PODS], work[5], work[7]

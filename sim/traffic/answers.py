@@ -18,7 +18,7 @@ _OLD_IS_OVER = 40.0  # times the mean time for which they keep their slots
 _WAIT_TRIES = 40  # behind slots that are as good as lost the root is nearly double, and a step halves the distance
 
 
-@compiled(floats(4)(F3, I8, F8))
+@compiled(floats(4)(F3, I8, F8), inline=True)
 def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float, float, float]:
     """Busy slots, blocking and the slopes of both at `in_flight` requests inside."""
     head = tables[table, TABLE_HEAD]
@@ -61,7 +61,7 @@ def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
     return normal_cdf(root * (cube_root(limit_s / mean_s) - middle))
 
 
-@compiled(PAIR(F8, F8, F8, F8, F8))
+@compiled(PAIR(F8, F8, F8, F8, F8), inline=True)
 def answer_after(wait_s: float, wait_var: float, work_s: float, work_var: float, left_s: float) -> tuple[float, float]:
     """Share answered within `left_s` after a wait of this mean and variance, and the mean time until then."""
     if left_s <= 0.0:
@@ -90,7 +90,7 @@ def ask(limit_s: float, work_square: float, algebra: Floats) -> None:
     algebra[ALG_ASKED_S] = limit_s
 
 
-@compiled(floats(3)(I8, F8, F2, F2, F2))
+@compiled(floats(3)(I8, F8, F2, F2, F2), inline=True)
 def pool_answer(
     pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
 ) -> tuple[float, float, float]:
@@ -148,7 +148,7 @@ def wait_behind_old(waiting: float, busy: float, hold_s: float, old: float, left
     return wait_s, max(spread, 0.0) / (at_end_per_s * at_end_per_s)
 
 
-@compiled(NOTHING(F8, F8, F8, F8, I8, F1, F2))
+@compiled(NOTHING(F8, F8, F8, F8, I8, F1, F2), inline=True)
 def set_wait(
     waiting: float, variance: float, slots: float, old_left_s: float, pool: int, algebra: Floats, pools: Floats
 ) -> None:
@@ -173,7 +173,7 @@ def set_wait(
     algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR] = wait_s, min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
 
 
-@compiled(NOTHING(F8, F1, NETWORK))
+@compiled(NOTHING(F8, F1, NETWORK), inline=True)
 def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
     """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool.
 

@@ -51,7 +51,7 @@ def calls_in_a_row(works: float, n_calls: float) -> tuple[float, float]:
     return all_work * (1.0 - more + more * works), made + more * all_work
 
 
-@compiled(floats(3)(I8, F1, NETWORK))
+@compiled(floats(3)(I8, F1, NETWORK), inline=True)
 def attempt_answer(e: int, state: Floats, net: Network) -> tuple[float, float, float]:
     """One attempt of edge `e`: (share that fails, mean time until its end, requests sent for it)."""
     edges, pools, pods, pod_algebra = net.edges, net.pools, net.pods, net.pod_algebra
@@ -116,7 +116,7 @@ def edge_passes(e: int, state: Floats, net: Network) -> float:
     return float(calls_in_a_row(works + (1.0 - works) * fallback, edges[e, EDGE_CALLS])[0])
 
 
-@compiled(F8(I8, NETWORK))
+@compiled(F8(I8, NETWORK), inline=True)
 def starts_per_s(pool: int, net: Network) -> float:
     """Requests of a pool that get a slot per second: as many as are done, and as many more as there are more at work.
 
@@ -134,7 +134,7 @@ def starts_per_s(pool: int, net: Network) -> float:
     return starts
 
 
-@compiled(NOTHING(NETWORK))
+@compiled(NOTHING(NETWORK), inline=True)
 def begin_flows(net: Network) -> None:
     """No load yet; each pool holds its requests for their own work."""
     for i in range(net.counts[N_POOLS]):
@@ -143,7 +143,7 @@ def begin_flows(net: Network) -> None:
         out[OUT_OFFERED] = out[OUT_ENTRY] = 0.0
 
 
-@compiled(NOTHING(F1, F1, F1, NETWORK))
+@compiled(NOTHING(F1, F1, F1, NETWORK), inline=True)
 def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Holding time and quality of each caller, load of each callee, averages of breakers and throttles.
 

@@ -28,7 +28,7 @@ _GUARD_HYSTERESIS = 1e-3  # a quantity must rise this far above its level to cou
 _BUSY_HYSTERESIS = 5e-3  # the same of busy shares and of pods in time, which hover about their levels for long
 
 
-@compiled(NOTHING(F1, NETWORK))
+@compiled(NOTHING(F1, NETWORK), inline=True)
 def clamp(state: Floats, net: Network) -> None:
     """Keep each state in its range: the integrator may overshoot a bound by its tolerance."""
     pods, tables, counts = net.pods, net.tables, net.counts
@@ -48,7 +48,7 @@ def clamp(state: Floats, net: Network) -> None:
         state[k] = max(state[k], 0.0)
 
 
-@compiled(F8(I8, I8, F8, F1, NETWORK))
+@compiled(F8(I8, I8, F8, F1, NETWORK), inline=True)
 def watched(kind: int, i: int, where: float, state: Floats, net: Network) -> float:
     """The quantity that a guard of this kind looks at; `where` is a region, a first pod or a time in s."""
     value = 0.0
@@ -113,7 +113,7 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
     return best, code, index
 
 
-@compiled(F8(I8, F8, F1, F2, NETWORK))
+@compiled(F8(I8, F8, F1, F2, NETWORK), inline=True)
 def filled(k: int, step_s: float, state: Floats, work: Floats, net: Network) -> float:
     """Requests inside (their variance, or those booked) after a step that fills the pod; -1 if it does not.
 
