@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from sim.compilation import without_types
 from sim.traffic.account import phi1, phi2, settle
 from sim.traffic.alike import copy_equal, join_equal, part_equal
 from sim.traffic.answers import slot_in_time_prob
@@ -343,11 +344,16 @@ def move_on(
     return REACHED, -1
 
 
+@without_types
 @compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
 def advance(
     end_s: float, clock: Floats, state: Floats, work: Floats, guards: Floats, trace: Floats, net: Network
 ) -> tuple[int, int]:
-    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
+    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index).
+
+    From Python it takes a float, arrays of 64-bit floats in the order of C, and a `Network` whose `counts` and `moving`
+    are 64-bit integers: nobody checks.
+    """
     if clock[CLOCK_JOINED] == 0.0:
         join_equal(clock[CLOCK_NOW], state, net)
     code, index = move_on(end_s, clock, state, work, guards, trace, net)

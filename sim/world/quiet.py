@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.compilation import without_types
 from sim.laws import law_of
 from sim.scenario.schema import Service
 from sim.traffic.known import Known
@@ -65,6 +66,8 @@ class Quiet:
         self._known: Known | None = None
         self._loaded = (-1, -1)
         """State of the fleet that the arrays show."""
+        self._enter = pass_over
+        """The way into the loop: of new arrays the types are looked at once."""
         self._starts: Ints = np.zeros(0, dtype=np.int64)
         self._unsettled: Parking | None = None
         """The plane that was passed over on, until that is written back."""
@@ -121,9 +124,11 @@ class Quiet:
         assert known is not None
         while True:
             given = self._given._replace(lasts_s=self._clocks.lasts_s)
-            code, one, other = pass_over(until_s, self._moving, self._kept, given, known.tables, rows.log)
+            code, one, other = self._enter(until_s, self._moving, self._kept, given, known.tables, rows.log)
+            self._enter = pass_over
             match code:
                 case 0 | 8:
+                    self._enter = without_types(pass_over)
                     self.refused = code == REFUSED
                     return
                 case 1:
@@ -269,7 +274,7 @@ class Quiet:
                 row, factor = self._clocks.ints[clock.number], self._context.scenario.faults[clock.fault].effect.slow
                 assert factor is not None
                 row[CLOCK_SLOW] = known.slow_number(int(row[CLOCK_TARGET]), factor)
-        self._known = known
+        self._known, self._enter = known, pass_over
 
     def _draw_levels(self, pod: int, incarnation: int) -> None:
         """The next OOM levels of all pods of a pool, from an incarnation of one of them on."""
@@ -318,7 +323,7 @@ class Quiet:
         levels, counts = self._given.levels, parking.counts_hazard()
         levels[~counts] = np.inf
         levels[counts & np.isinf(levels[:, 0])] = np.nan
-        self._loaded = fleet.n_changes, len(nodes)
+        self._loaded, self._enter = (fleet.n_changes, len(nodes)), pass_over
         self._starts = moving.pods[:, POD_STARTS].copy()
         return True
 
