@@ -90,17 +90,14 @@ def ask(limit_s: float, work_square: float, algebra: Floats) -> None:
     algebra[ALG_ASKED_S] = limit_s
 
 
-@compiled(floats(3)(I8, F8, F2, F2, F2), inline=True)
-def pool_answer(
-    pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
-) -> tuple[float, float, float]:
-    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
-    share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
-    """
-    first = int(pools[pool, POOL_FIRST_POD])
-    work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
+@compiled(NOTHING(I8, F8, NETWORK))
+def ask_pool(pool: int, limit_s: float, net: Network) -> None:
+    """What `pool_answer` says, from all pods of the pool: into its algebra."""
+    pods, pod_algebra, out = net.pods, net.pod_algebra, net.pool_algebra[pool]
+    first = int(net.pools[pool, POOL_FIRST_POD])
+    work_square = net.pools[pool, POOL_WORK_SPREAD] * net.pools[pool, POOL_WORK_SPREAD]
     ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
-    for p in range(first, first + int(pools[pool, POOL_N_PODS])):
+    for p in range(first, first + int(net.pools[pool, POOL_N_PODS])):
         algebra = pod_algebra[p]
         let_in = pods[p, POD_STANDS_FOR] * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
         if let_in <= 0.0:
@@ -112,7 +109,19 @@ def pool_answer(
         answered += in_time
         spent += let_in * algebra[ALG_SPENT_S]
         accepted += let_in
-    return ok, spent / accepted if accepted > 0.0 else limit_s, answered
+    out[OUT_ASKED_S], out[OUT_ASKED_OK], out[OUT_ASKED_ANSWERED] = limit_s, ok, answered
+    out[OUT_ASKED_SPENT_S] = spent / accepted if accepted > 0.0 else limit_s
+
+
+@compiled(floats(3)(I8, F8, NETWORK), inline=True)
+def pool_answer(pool: int, limit_s: float, net: Network) -> tuple[float, float, float]:
+    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
+    share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
+    """
+    out = net.pool_algebra[pool]
+    if out[OUT_ASKED_S] != limit_s:
+        ask_pool(pool, limit_s, net)
+    return out[OUT_ASKED_OK], out[OUT_ASKED_SPENT_S], out[OUT_ASKED_ANSWERED]
 
 
 @compiled(F8(F8, F2, I8))
@@ -194,7 +203,7 @@ def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
         per_weight = 1.0 / weights if up and weights > 0.0 else 0.0
         patience, contention = pools[i, POOL_PATIENCE_RATE], pools[i, POOL_CONTENTION]
         gives_up = pools[i, POOL_CANCELS] != 0.0 or pools[i, POOL_DEADLINE_AWARE] != 0.0
-        pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
+        pool_algebra[i, OUT_UP], pool_algebra[i, OUT_ASKED_S] = 1.0 if up else 0.0, -1.0
         done, rejected = 0.0, 0.0
         for p in range(first, after):
             algebra, alike = pod_algebra[p], pods[p, POD_STANDS_FOR]

@@ -153,6 +153,12 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     n_pods, n_pools, hold0, moving = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], net.moving
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     bend_before, bend = work[6], work[7]
+    for k in range(counts[AT_TOTALS]):  # what is not moved stays
+        guess[k] = state[k]
+    for k in range(counts[AT_TOTALS]):
+        new[k] = state[k]
+    for k in range(counts[AT_TOTALS]):
+        bend[k] = 0.0
     z_before, phi1_z = 0.0, 1.0
     for m in range(counts[N_MOVING]):
         k = moving[m]

@@ -79,7 +79,7 @@ def regions_answer(g: int, state: Floats, net: Network) -> tuple[float, float]:
         if pools[pool, POOL_REACHABLE] == 0.0:
             timed_out += share
             continue
-        ok, _, answered = pool_answer(pool, net.groups[g, GROUP_DEADLINE_S], net.pods, pools, net.pod_algebra)
+        ok, _, answered = pool_answer(pool, net.groups[g, GROUP_DEADLINE_S], net)
         health[g, r] = ok * state[quality0 + pool]
         success += share * health[g, r]
         timed_out += share * max(0.0, 1.0 - net.pool_algebra[pool, OUT_REJECTED] - answered)
@@ -304,7 +304,7 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
             relax = max(relax, 1.0 / max(pools[i, POOL_TIMEOUT_S], 1e-3)) if pools[i, POOL_ORDER] != FIFO else 0.0
             rate[k], slope[k] = (pool_algebra[i, OUT_OFFERED] - state[k]) * relax, -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
-            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net.pods, pools, net.pod_algebra)
+            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net)
             pool_algebra[i, OUT_SERVED] = ok * state[quality0 + i]
         else:
             pool_algebra[i, OUT_SERVED] = 1.0
