@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -49,8 +50,13 @@ def without_types(function: F) -> F:
     callable
         The function itself if it is not compiled, or not for exactly one signature.
     """
-    known = list(getattr(function, "overloads", {}).values())
-    return cast(F, known[0].entry_point) if len(known) == 1 else function
+    return cast(F, _way_in(function, len(getattr(function, "overloads", ()))))
+
+
+@cache
+def _way_in(function: Any, n_signatures: int) -> Any:
+    """As `without_types`; found once, because to go through the signatures is to hash all their types."""
+    return next(iter(function.overloads.values())).entry_point if n_signatures == 1 else function
 
 
 class Compiler:
