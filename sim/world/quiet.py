@@ -26,7 +26,6 @@ from sim.world.quiet_arrays import *
 from sim.world.quiet_log import Rows
 from sim.world.quiet_loop import pass_over
 
-_AT_REST: Final = {PodState.READY: READY, PodState.ABSENT: ABSENT}
 _LEVELS_AT_ONCE: Final = 4
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
@@ -297,8 +296,10 @@ class Quiet:
     def _load(self, parking: Parking) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        if not all(pod.state in _AT_REST for pod in fleet.pods):
-            return False
+        ready, absent = PodState.READY, PodState.ABSENT
+        for pod in fleet.pods:  # compared, not looked up: an enumeration hashes its name in Python
+            if pod.state is not ready and pod.state is not absent:
+                return False
         if fleet.topology.n_nodes != len(self._moving.nodes):
             self._make_room()
         nodes, moving, place = self._nodes, self._moving, self._place
@@ -306,7 +307,7 @@ class Quiet:
         moving.used_mib[:] = [node.used_mib for node in nodes]
         moving.pods[:] = [
             (
-                _AT_REST[pod.state],
+                READY if pod.state is ready else ABSENT,
                 place[pod.node.name] if pod.node is not None else -1,
                 pod.n_starts,
                 pod.incarnation,
