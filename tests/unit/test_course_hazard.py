@@ -1,4 +1,4 @@
-"""The hazard of one pod of the undisturbed course is that of all pods, and is found as a search of all knots finds it."""
+"""The hazard of one pod of the undisturbed course is that of all pods, and so is the knot before it is reached."""
 
 import numpy as np
 import pytest
