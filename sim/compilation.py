@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,31 @@ def cache_folder(layer: str, sources: Iterable[Path]) -> Path:
         # A folder of our own that nobody else can write: cached code is code.
         return Path(tempfile.mkdtemp(prefix="regionfall-"))
     return folder
+
+
+def without_types(function: F) -> F:
+    """A way into a compiled function that does not look at the types of what it is given.
+
+    For the fifty arrays of a model that takes ten microseconds, as long as a short call itself. Whoever goes this way
+    knows that each argument is of the type that the function was compiled for: other arrays would be misread.
+
+    Parameters
+    ----------
+    function
+        Compiled by Numba.
+
+    Returns
+    -------
+    callable
+        The function itself if it is not compiled, or not for exactly one signature.
+    """
+    return cast(F, _way_in(function, len(getattr(function, "overloads", ()))))
+
+
+@cache
+def _way_in(function: Any, n_signatures: int) -> Any:
+    """As `without_types`; found once, because to go through the signatures is to hash all their types."""
+    return next(iter(function.overloads.values())).entry_point if n_signatures == 1 else function
 
 
 class Compiler:

@@ -340,7 +340,7 @@ def _disturbance_table(record: TrialRecord, disturbances: Sequence[Disturbance])
     for name in ("start_s", "end_s", "n_faults"):
         table[name][others] = getattr(passed, name)[apart]
     table["direct"][others] = np.bitwise_count(passed.direct[apart])
-    table["faults"][others] = [name for name, alone in zip(names, apart.tolist(), strict=True) if alone]
+    table["faults"][others] = names[apart]
     return table
 
 

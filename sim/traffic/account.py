@@ -28,7 +28,7 @@ def phi2(z: float, phi1_z: float) -> float:
     return (phi1_z - 1.0) / z
 
 
-@compiled(NOTHING(F8, F1, F2, NETWORK))
+@compiled(NOTHING(F8, F1, F2, NETWORK), inline=True)
 def settle(step_s: float, state: Floats, work: Floats, net: Network) -> None:
     """Totals and retry stages at the end of a step, from the right-hand sides at both of its ends.
 

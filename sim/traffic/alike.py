@@ -51,12 +51,58 @@ def equal_pods(now_s: float, p: int, q: int, state: Floats, net: Network) -> boo
     return old <= _SAME or abs(one[POD_OLD_LEFT_S] - other[POD_OLD_LEFT_S]) <= _SAME * other[POD_OLD_LEFT_S]
 
 
+@compiled(TRUTH(I8, NETWORK))
+def is_entry(pool: int, net: Network) -> bool:
+    """Whether users send requests to a pool, in whatever region they are."""
+    for g in range(net.counts[N_GROUPS]):
+        for r in range(net.counts[N_REGIONS] - net.counts[HAS_PROVIDER]):
+            if int(net.routes[g, r, ROUTE_ENTRY]) == pool:
+                return True
+    return False
+
+
+@compiled(NOTHING(F1, NETWORK))
+def list_moving(state: Floats, net: Network) -> None:
+    """List the states that the integrator has to move: all whose rate may be other than 0 until somebody acts.
+
+    Nothing is booked where no user's request comes, pods without a limit have no hazard of a kill, and nobody waits for
+    an attempt that nobody makes.
+    """
+    pods, pools, groups, counts, moving = net.pods, net.pools, net.groups, net.counts, net.moving
+    n_pods, n_moving = counts[N_PODS], 0
+    for block in range(4):
+        for i in range(counts[N_POOLS]):
+            first, books = int(pools[i, POOL_FIRST_POD]), is_entry(i, net)
+            for p in range(first, first + int(pools[i, POOL_N_PODS])):
+                if pods[p, POD_READY] == 0.0 or pods[p, POD_STANDS_FOR] == 0.0:
+                    continue
+                if block == 2 and not books and state[2 * n_pods + p] == 0.0:
+                    continue
+                if block == 3 and (counts[OOM_BY_MEAN] != 0 or not math.isfinite(pods[p, POD_OOM_LEVEL])):
+                    continue
+                moving[n_moving] = block * n_pods + p
+                n_moving += 1
+    for k in range(4 * n_pods, counts[AT_ORBIT]):
+        moving[n_moving] = k
+        n_moving += 1
+    for g in range(counts[N_GROUPS]):
+        n_retries, steps = int(groups[g, GROUP_ATTEMPTS]) - 1, int(groups[g, GROUP_STEPS])
+        for j in range(counts[N_STAGES] * RETRY_STEPS):
+            k = counts[AT_ORBIT] + g * counts[N_STAGES] * RETRY_STEPS + j
+            if state[k] != 0.0 or (j // RETRY_STEPS < n_retries and j % RETRY_STEPS < steps):
+                moving[n_moving] = k
+                n_moving += 1
+    for k in range(counts[AT_SHARE], counts[AT_TOTALS]):
+        moving[n_moving] = k
+        n_moving += 1
+    counts[N_MOVING] = n_moving
+
+
 @compiled(NOTHING(F8, F1, NETWORK))
 def join_equal(now_s: float, state: Floats, net: Network) -> None:
     """From now on one of each set of equal pods stands for all; lists the states that the integrator has to move."""
-    pods, pools, counts, moving = net.pods, net.pools, net.counts, net.moving
-    n_pods, n_moving = counts[N_PODS], 0
-    for i in range(counts[N_POOLS]):
+    pods, pools = net.pods, net.pools
+    for i in range(net.counts[N_POOLS]):
         first = int(pools[i, POOL_FIRST_POD])
         for p in range(first, first + int(pools[i, POOL_N_PODS])):
             pods[p, POD_LIKE], pods[p, POD_STANDS_FOR] = p, 1.0
@@ -69,20 +115,12 @@ def join_equal(now_s: float, state: Floats, net: Network) -> None:
                         pods[q, POD_STANDS_FOR] += 1.0
                         break
                 q -= 1
-    for block in range(0, 4 * n_pods, n_pods):
-        for p in range(n_pods):
-            if pods[p, POD_READY] != 0.0 and pods[p, POD_STANDS_FOR] > 0.0:
-                moving[n_moving] = block + p
-                n_moving += 1
-    for k in range(4 * n_pods, counts[AT_TOTALS]):
-        moving[n_moving] = k
-        n_moving += 1
-    counts[N_MOVING] = n_moving
+    list_moving(state, net)
 
 
-@compiled(NOTHING(F1, F2, NETWORK))
+@compiled(NOTHING(F1, F2, NETWORK), inline=True)
 def copy_equal(state: Floats, work: Floats, net: Network) -> None:
-    """The end of a step for pods that another one stands for, and for those that are not ready (as they were)."""
+    """The end of a step for pods that another one stands for."""
     pods, n_pods, new, bend = net.pods, net.counts[N_PODS], work[5], work[7]
     for p in range(n_pods):
         q = int(pods[p, POD_LIKE])
@@ -92,10 +130,6 @@ def copy_equal(state: Floats, work: Floats, net: Network) -> None:
                 new[k], bend[k] = new[like], bend[like]
             k, like = 3 * n_pods + p, 3 * n_pods + q
             new[k] = state[k] + (new[like] - state[like])
-        elif pods[p, POD_READY] == 0.0:
-            for block in range(4):
-                k = block * n_pods + p
-                new[k], bend[k] = state[k], 0.0
 
 
 @compiled(NOTHING(NETWORK))

@@ -18,7 +18,7 @@ _OLD_IS_OVER = 40.0  # times the mean time for which they keep their slots
 _WAIT_TRIES = 40  # behind slots that are as good as lost the root is nearly double, and a step halves the distance
 
 
-@compiled(floats(4)(F3, I8, F8))
+@compiled(floats(4)(F3, I8, F8), inline=True)
 def look_up(tables: Floats, table: int, in_flight: float) -> tuple[float, float, float, float]:
     """Busy slots, blocking and the slopes of both at `in_flight` requests inside."""
     head = tables[table, TABLE_HEAD]
@@ -61,7 +61,7 @@ def in_time_prob(mean_s: float, variance: float, limit_s: float) -> float:
     return normal_cdf(root * (cube_root(limit_s / mean_s) - middle))
 
 
-@compiled(PAIR(F8, F8, F8, F8, F8))
+@compiled(PAIR(F8, F8, F8, F8, F8), inline=True)
 def answer_after(wait_s: float, wait_var: float, work_s: float, work_var: float, left_s: float) -> tuple[float, float]:
     """Share answered within `left_s` after a wait of this mean and variance, and the mean time until then."""
     if left_s <= 0.0:
@@ -90,17 +90,14 @@ def ask(limit_s: float, work_square: float, algebra: Floats) -> None:
     algebra[ALG_ASKED_S] = limit_s
 
 
-@compiled(floats(3)(I8, F8, F2, F2, F2))
-def pool_answer(
-    pool: int, limit_s: float, pods: Floats, pools: Floats, pod_algebra: Floats
-) -> tuple[float, float, float]:
-    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
-    share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
-    """
-    first = int(pools[pool, POOL_FIRST_POD])
-    work_square = pools[pool, POOL_WORK_SPREAD] * pools[pool, POOL_WORK_SPREAD]
+@compiled(NOTHING(I8, F8, NETWORK))
+def ask_pool(pool: int, limit_s: float, net: Network) -> None:
+    """What `pool_answer` says, from all pods of the pool: into its algebra."""
+    pods, pod_algebra, out = net.pods, net.pod_algebra, net.pool_algebra[pool]
+    first = int(net.pools[pool, POOL_FIRST_POD])
+    work_square = net.pools[pool, POOL_WORK_SPREAD] * net.pools[pool, POOL_WORK_SPREAD]
     ok, spent, accepted, answered = 0.0, 0.0, 0.0, 0.0
-    for p in range(first, first + int(pools[pool, POOL_N_PODS])):
+    for p in range(first, first + int(net.pools[pool, POOL_N_PODS])):
         algebra = pod_algebra[p]
         let_in = pods[p, POD_STANDS_FOR] * algebra[ALG_WEIGHT] * (1.0 - algebra[ALG_BLOCKED])
         if let_in <= 0.0:
@@ -112,7 +109,19 @@ def pool_answer(
         answered += in_time
         spent += let_in * algebra[ALG_SPENT_S]
         accepted += let_in
-    return ok, spent / accepted if accepted > 0.0 else limit_s, answered
+    out[OUT_ASKED_S], out[OUT_ASKED_OK], out[OUT_ASKED_ANSWERED] = limit_s, ok, answered
+    out[OUT_ASKED_SPENT_S] = spent / accepted if accepted > 0.0 else limit_s
+
+
+@compiled(floats(3)(I8, F8, NETWORK), inline=True)
+def pool_answer(pool: int, limit_s: float, net: Network) -> tuple[float, float, float]:
+    """Share that works within `limit_s` (rejected ones count as failed); mean time spent by those let in;
+    share answered within `limit_s`, errors included. Leaves the share in time of each pod in its algebra.
+    """
+    out = net.pool_algebra[pool]
+    if out[OUT_ASKED_S] != limit_s:
+        ask_pool(pool, limit_s, net)
+    return out[OUT_ASKED_OK], out[OUT_ASKED_SPENT_S], out[OUT_ASKED_ANSWERED]
 
 
 @compiled(F8(F8, F2, I8))
@@ -148,7 +157,7 @@ def wait_behind_old(waiting: float, busy: float, hold_s: float, old: float, left
     return wait_s, max(spread, 0.0) / (at_end_per_s * at_end_per_s)
 
 
-@compiled(NOTHING(F8, F8, F8, F8, I8, F1, F2))
+@compiled(NOTHING(F8, F8, F8, F8, I8, F1, F2), inline=True)
 def set_wait(
     waiting: float, variance: float, slots: float, old_left_s: float, pool: int, algebra: Floats, pools: Floats
 ) -> None:
@@ -173,7 +182,7 @@ def set_wait(
     algebra[ALG_WAIT_S], algebra[ALG_WAIT_VAR] = wait_s, min(spread, 2.0 * wait_s * work_s + 9.0 * wait_s * wait_s)
 
 
-@compiled(NOTHING(F8, F1, NETWORK))
+@compiled(NOTHING(F8, F1, NETWORK), inline=True)
 def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
     """Busy slots, throughput, waiting time and its variance of each ready pod; sums of each pool.
 
@@ -194,7 +203,7 @@ def pods_algebra(now_s: float, state: Floats, net: Network) -> None:
         per_weight = 1.0 / weights if up and weights > 0.0 else 0.0
         patience, contention = pools[i, POOL_PATIENCE_RATE], pools[i, POOL_CONTENTION]
         gives_up = pools[i, POOL_CANCELS] != 0.0 or pools[i, POOL_DEADLINE_AWARE] != 0.0
-        pool_algebra[i, OUT_UP] = 1.0 if up else 0.0
+        pool_algebra[i, OUT_UP], pool_algebra[i, OUT_ASKED_S] = 1.0 if up else 0.0, -1.0
         done, rejected = 0.0, 0.0
         for p in range(first, after):
             algebra, alike = pod_algebra[p], pods[p, POD_STANDS_FOR]

@@ -51,22 +51,22 @@ def calls_in_a_row(works: float, n_calls: float) -> tuple[float, float]:
     return all_work * (1.0 - more + more * works), made + more * all_work
 
 
-@compiled(floats(3)(I8, F1, NETWORK))
+@compiled(floats(3)(I8, F1, NETWORK), inline=True)
 def attempt_answer(e: int, state: Floats, net: Network) -> tuple[float, float, float]:
     """One attempt of edge `e`: (share that fails, mean time until its end, requests sent for it)."""
-    edges, pools, pods, pod_algebra = net.edges, net.pools, net.pods, net.pod_algebra
+    edges = net.edges
     timeout_s, hedge_s = edges[e, EDGE_TIMEOUT_S], edges[e, EDGE_HEDGE_S]
     if edges[e, EDGE_REACHABLE] == 0.0:
         return 1.0, timeout_s, 2.0 if hedge_s < timeout_s else 1.0
     callee = int(edges[e, EDGE_TO])
     quality, rejected = state[net.counts[AT_QUALITY] + callee], net.pool_algebra[callee, OUT_REJECTED]
     let_in = 1.0 - rejected
-    ok, spent_s, answered = pool_answer(callee, timeout_s, pods, pools, pod_algebra)
+    ok, spent_s, answered = pool_answer(callee, timeout_s, net)
     if hedge_s >= timeout_s:
         return min(max(1.0 - ok * quality, 0.0), 1.0), let_in * spent_s + rejected * edges[e, EDGE_FAST_FAIL_S], 1.0
     # A second one is sent for those without any answer; both answers as if exponential from then on.
-    early_ok, early_s, early = pool_answer(callee, hedge_s, pods, pools, pod_algebra)
-    other_ok, other_s, other = pool_answer(callee, timeout_s - hedge_s, pods, pools, pod_algebra)
+    early_ok, early_s, early = pool_answer(callee, hedge_s, net)
+    other_ok, other_s, other = pool_answer(callee, timeout_s - hedge_s, net)
     open_share = max(let_in - early, 0.0)
     missed = max(open_share - (ok - early_ok) * quality, 0.0)
     failed = 1.0 - ok * quality - missed * other_ok * quality
@@ -90,9 +90,9 @@ def hand_over(e: int, state: Floats, net: Network) -> None:
         blocked_s = min(rejected / free / max(pool_algebra[callee, OUT_DONE], 1e-9), blocked_s)
         # Where no user's request comes there is no deadline; an infinite one has no law of the time in the queue.
         deadline_s = min(net.pools[caller, POOL_DEADLINE_S], _NO_DEADLINE_S)
-        _, spent_s, _ = pool_answer(caller, deadline_s, net.pods, net.pools, net.pod_algebra)
+        _, spent_s, _ = pool_answer(caller, deadline_s, net)
         left_s = deadline_s - spent_s
-        ok, _, _ = pool_answer(callee, left_s, net.pods, net.pools, net.pod_algebra)
+        ok, _, _ = pool_answer(callee, left_s, net)
         works = min(ok / free, 1.0) * state[net.counts[AT_QUALITY] + callee]
         # Nobody is turned away: the rejected come again until they are in. What is let in goes to zero with the last
         # place, steeply but without a jump, which would make the integrator chatter about a full callee.
@@ -116,7 +116,7 @@ def edge_passes(e: int, state: Floats, net: Network) -> float:
     return float(calls_in_a_row(works + (1.0 - works) * fallback, edges[e, EDGE_CALLS])[0])
 
 
-@compiled(F8(I8, NETWORK))
+@compiled(F8(I8, NETWORK), inline=True)
 def starts_per_s(pool: int, net: Network) -> float:
     """Requests of a pool that get a slot per second: as many as are done, and as many more as there are more at work.
 
@@ -134,7 +134,7 @@ def starts_per_s(pool: int, net: Network) -> float:
     return starts
 
 
-@compiled(NOTHING(NETWORK))
+@compiled(NOTHING(NETWORK), inline=True)
 def begin_flows(net: Network) -> None:
     """No load yet; each pool holds its requests for their own work."""
     for i in range(net.counts[N_POOLS]):
@@ -143,7 +143,7 @@ def begin_flows(net: Network) -> None:
         out[OUT_OFFERED] = out[OUT_ENTRY] = 0.0
 
 
-@compiled(NOTHING(F1, F1, F1, NETWORK))
+@compiled(NOTHING(F1, F1, F1, NETWORK), inline=True)
 def calls_flow(state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Holding time and quality of each caller, load of each callee, averages of breakers and throttles.
 

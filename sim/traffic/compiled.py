@@ -50,11 +50,21 @@ def floats(n: int) -> Any:
     return types.Tuple((F8,) * n)  # type: ignore[no-untyped-call]
 
 
-def compiled(signature: Any) -> Callable[[F], F]:
+def compiled(signature: Any, *, inline: bool = False) -> Callable[[F], F]:
     """Compile a function for exactly one signature, with the cache.
 
     References to arrays are not counted (`_nrt`), so that the function cannot make any: each call hands over thirty
-    arrays, and counting them would cost a step of a single request several times its own work.
+    arrays, and counting them would cost a step of a single request several times its own work. Nor are divisors
+    compared with zero: what is not a number is found at the end of a step.
+
+    Parameters
+    ----------
+    signature
+        Types of the result and of the arguments.
+    inline : bool
+        Whether each caller gets a copy. A network goes over the stack as a hundred numbers, which is what a small
+        function takes itself; of large ones the copies only fill the caches.
     """
-    decorate: Callable[[F], F] = numba.njit(signature, cache=True, _nrt=False)  # type: ignore[call-overload]
+    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "forceinline": inline, "_nrt": False}
+    decorate: Callable[[F], F] = numba.njit(signature, **options)
     return decorate

@@ -4,7 +4,7 @@ It is integrated once for all trials of an architecture. Where a trial is at res
 and need not be integrated again (`parking`). Knows nothing of faults; who plays it says where it is quiet.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -263,6 +263,25 @@ class Course:
         before, after = (self.moving[j, layout.hazard : layout.hold].astype(np.float64) for j in (k, k + 1))
         return np.asarray(before + min(max(part, 0.0), 1.0) * (after - before))
 
+    def hazard_of(self, pod: int, at_s: float) -> float:
+        """The same of one pod."""
+        k, column = self.knot(at_s), self.blueprint.layout.hazard + pod
+        part = (at_s - self._knots[k]) / (self._knots[k + 1] - self._knots[k])
+        before, after = float(self.moving[k, column]), float(self.moving[k + 1, column])
+        return before + min(max(part, 0.0), 1.0) * (after - before)
+
+    @cached_property
+    def hazard_at_end(self) -> Floats:
+        """(n_pods,) the same at the horizon."""
+        layout = self.blueprint.layout
+        return self.moving[-1, layout.hazard : layout.hold].astype(np.float64)
+
+    def hazard_reached_s(self, pod: int, hazard: float) -> float:
+        """The last knot (s) before the hazard of a pod reaches a value."""
+        # Half of the knots at a time; NumPy would widen all of them to double precision first.
+        column = self.moving[:, self.blueprint.layout.hazard + pod]
+        return self._knots[max(bisect_left(column, hazard, key=float) - 1, 0)]
+
 
 def _demand(curve: Floats, at_s: Floats) -> tuple[Floats, Floats]:
     """(n,) requests per second by a demand curve at times (s), and just before them where the curve jumps."""
@@ -318,7 +337,7 @@ class Scratch:
     def begin(self, at_s: float, state: Floats, missing: Sequence[int] = ()) -> None:
         """Start from a state at a time, with these of the pods gone and the others as they are when all is well."""
         self.state[:] = state
-        self._clock[[CLOCK_NOW, CLOCK_STEP, CLOCK_JOINED]] = at_s, _STEP_START_S, 0.0
+        self._clock[CLOCK_NOW], self._clock[CLOCK_STEP], self._clock[CLOCK_JOINED] = at_s, _STEP_START_S, 0.0
         self._work[6] = 0.0
         pods, nominal = self.net.pods, self.course.net.pods
         for column in (POD_READY, POD_LISTED):
@@ -338,7 +357,7 @@ class Scratch:
         self._work[6] = 0.0
         if change.starts:
             self._clear(change.pod)
-            self.net.pods[change.pod, [POD_READY, POD_LISTED]] = 1.0
+            self.net.pods[change.pod, POD_READY] = self.net.pods[change.pod, POD_LISTED] = 1.0
             return
         lose(self.plane, change.pod, 1.0)
         self._empty(change.pod)
@@ -390,4 +409,4 @@ class Scratch:
 
     def _empty(self, pod: int) -> None:
         self._clear(pod)
-        self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
+        self.net.pods[pod, POD_READY] = self.net.pods[pod, POD_LISTED] = 0.0

@@ -172,7 +172,7 @@ class Traffic(Looks):
         self._state[:] = scratch.state
         for mine, its in zip(self.net[8:12], scratch.net[8:12], strict=True):
             mine[:] = its
-        self._clock[[CLOCK_STEP, CLOCK_JOINED]] = _STEP_START_S, 0.0
+        self._clock[CLOCK_STEP], self._clock[CLOCK_JOINED] = _STEP_START_S, 0.0
         self._clock[CLOCK_N_STEPS] += n_steps
         self._work[6] = 0.0
         if np.isfinite(self._clock[CLOCK_TRACE_EVERY]):
@@ -245,8 +245,9 @@ class Traffic(Looks):
     def start_pod(self, pod: int, *, oom_level: float) -> None:
         """The pod serves from now on, empty."""
         self._empty(pod)
-        self.net.pods[pod, [POD_READY, POD_LISTED]] = 1.0
-        self.net.pods[pod, POD_OOM_LEVEL] = oom_level
+        row = self.net.pods[pod]
+        row[POD_READY] = row[POD_LISTED] = 1.0
+        row[POD_OOM_LEVEL] = oom_level
         self.touched()
 
     @action
@@ -263,7 +264,7 @@ class Traffic(Looks):
             self._requests.kill(pod)
         else:
             lose(self._plane(), pod, 1.0)
-        self.net.pods[pod, [POD_READY, POD_LISTED]] = 0.0
+        self.net.pods[pod, POD_READY] = self.net.pods[pod, POD_LISTED] = 0.0
         self._empty(pod)
         self.touched()
 
@@ -305,9 +306,10 @@ class Traffic(Looks):
     @action
     def set_condition(self, pod: int, *, slow: float, error_share: float) -> None:
         """Own service time times `slow` of those that begin from now on; share of its requests that fail at once."""
-        if slow != self.net.pods[pod, POD_SLOW]:
+        row = self.net.pods[pod]
+        if slow != row[POD_SLOW]:
             keep_drawn_work(self._plane(), pod, self.now_s)
-        self.net.pods[pod, [POD_SLOW, POD_ERROR_SHARE]] = slow, error_share
+        row[POD_SLOW], row[POD_ERROR_SHARE] = slow, error_share
         self.touched()
 
     @action
@@ -409,9 +411,11 @@ class Traffic(Looks):
         """Watch a quantity: `advance` returns when it falls below `level`, and when it rises above again."""
         if kind != GUARD_IN_FLIGHT:
             level = min(level, _HIGHEST_LEVEL)
-        row = np.zeros((1, N_GUARD_COLUMNS))
-        row[0, [GUARD_KIND, GUARD_INDEX, GUARD_REGION, GUARD_LEVEL, GUARD_ARMED]] = kind, index, region, level, 1.0
-        self._guards = np.concatenate([self._guards, row])
+        guards = np.zeros((len(self._guards) + 1, N_GUARD_COLUMNS))
+        guards[:-1], row = self._guards, guards[-1]
+        row[GUARD_KIND], row[GUARD_INDEX], row[GUARD_REGION] = kind, index, region
+        row[GUARD_LEVEL], row[GUARD_ARMED] = level, 1.0
+        self._guards = guards
         self.net.counts[N_GUARDS] = len(self._guards)
         return len(self._guards) - 1
 
@@ -426,7 +430,7 @@ class Traffic(Looks):
         """Watch again, from above the level."""
         self.wake()
         self._look_again()
-        self._guards[guard, [GUARD_BELOW, GUARD_ARMED]] = 0.0, 1.0
+        self._guards[guard, GUARD_BELOW], self._guards[guard, GUARD_ARMED] = 0.0, 1.0
 
     def move_guard(self, guard: int, level: float, *, below: bool) -> None:
         """Watch at another level, from this side of it."""

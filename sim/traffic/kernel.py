@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from sim.compilation import without_types
 from sim.traffic.account import phi1, phi2, settle
 from sim.traffic.alike import copy_equal, join_equal, part_equal
 from sim.traffic.answers import slot_in_time_prob
@@ -28,7 +29,7 @@ _GUARD_HYSTERESIS = 1e-3  # a quantity must rise this far above its level to cou
 _BUSY_HYSTERESIS = 5e-3  # the same of busy shares and of pods in time, which hover about their levels for long
 
 
-@compiled(NOTHING(F1, NETWORK))
+@compiled(NOTHING(F1, NETWORK), inline=True)
 def clamp(state: Floats, net: Network) -> None:
     """Keep each state in its range: the integrator may overshoot a bound by its tolerance."""
     pods, tables, counts = net.pods, net.tables, net.counts
@@ -48,7 +49,7 @@ def clamp(state: Floats, net: Network) -> None:
         state[k] = max(state[k], 0.0)
 
 
-@compiled(F8(I8, I8, F8, F1, NETWORK))
+@compiled(F8(I8, I8, F8, F1, NETWORK), inline=True)
 def watched(kind: int, i: int, where: float, state: Floats, net: Network) -> float:
     """The quantity that a guard of this kind looks at; `where` is a region, a first pod or a time in s."""
     value = 0.0
@@ -113,7 +114,7 @@ def crossing(now_s: float, state: Floats, guards: Floats, net: Network) -> tuple
     return best, code, index
 
 
-@compiled(F8(I8, F8, F1, F2, NETWORK))
+@compiled(F8(I8, F8, F1, F2, NETWORK), inline=True)
 def filled(k: int, step_s: float, state: Floats, work: Floats, net: Network) -> float:
     """Requests inside (their variance, or those booked) after a step that fills the pod; -1 if it does not.
 
@@ -152,6 +153,12 @@ def etd2_step(now_s: float, step_s: float, state: Floats, work: Floats, toleranc
     n_pods, n_pools, hold0, moving = counts[N_PODS], counts[N_POOLS], counts[AT_HOLD], net.moving
     rate, slope, guess, guess_rate, guess_slope, new = work[0], work[1], work[2], work[3], work[4], work[5]
     bend_before, bend = work[6], work[7]
+    for k in range(counts[AT_TOTALS]):  # what is not moved stays
+        guess[k] = state[k]
+    for k in range(counts[AT_TOTALS]):
+        new[k] = state[k]
+    for k in range(counts[AT_TOTALS]):
+        bend[k] = 0.0
     z_before, phi1_z = 0.0, 1.0
     for m in range(counts[N_MOVING]):
         k = moving[m]
@@ -343,11 +350,16 @@ def move_on(
     return REACHED, -1
 
 
+@without_types
 @compiled(CODE_AND_INDEX(F8, F1, F1, F2, F2, F2, NETWORK))
 def advance(
     end_s: float, clock: Floats, state: Floats, work: Floats, guards: Floats, trace: Floats, net: Network
 ) -> tuple[int, int]:
-    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index)."""
+    """Advance `state` and `clock[CLOCK_NOW]` to `end_s` or to the first crossing; returns (code, index).
+
+    From Python it takes a float, arrays of 64-bit floats in the order of C, and a `Network` whose `counts` and `moving`
+    are 64-bit integers: nobody checks.
+    """
     if clock[CLOCK_JOINED] == 0.0:
         join_equal(clock[CLOCK_NOW], state, net)
     code, index = move_on(end_s, clock, state, work, guards, trace, net)

@@ -172,7 +172,11 @@ OUT_HOLD_TARGET_S: Final = 4
 OUT_QUALITY_TARGET: Final = 5
 OUT_UP: Final = 6  # 1 if it has pods enough
 OUT_ENTRY: Final = 7  # user attempts per second among the arrivals
-N_POOL_ALGEBRA: Final = 8
+OUT_ASKED_S: Final = 8  # the limit asked for last, and what `pool_answer` said: it is asked again and again
+OUT_ASKED_OK: Final = 9
+OUT_ASKED_SPENT_S: Final = 10
+OUT_ASKED_ANSWERED: Final = 11
+N_POOL_ALGEBRA: Final = 12
 
 # algebra of each group
 FLOW_DEMAND: Final = 0

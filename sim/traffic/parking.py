@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.compilation import without_types
 from sim.traffic.course import Change, Course, Scratch, places
 from sim.traffic.known import Known
 from sim.traffic.layout import *
@@ -35,6 +36,7 @@ _LEAST_S: Final = 300.0
 """Parking for less is not worth the look."""
 _BETWEEN: Final = 0.01
 """What is further outside of its values at two knots is not between them."""
+_same_parameters = without_types(same_parameters)
 _FORGOTTEN_TIMES: Final = 20.0
 """Mean holding times after which nobody who began before a change of speed is left."""
 
@@ -111,7 +113,7 @@ class Parking:
         if self.look_s > now_s:
             return
         self.look_s = now_s + max(0.5 * (now_s - self._touched_s), _FIRST_LOOK_S)
-        missing, self._other_memory = self._missing(), bool(self._has_other_memory().any())
+        missing, self._other_memory = self._missing(), self._is_other_memory()
         until_s = self._until_s(now_s, missing)
         if until_s < now_s + _LEAST_S:
             self.look_s = min(self.look_s, now_s + _LAST_LOOK_S)
@@ -178,7 +180,7 @@ class Parking:
     def _is_nominal(self) -> bool:
         """Whether all that the control plane may set is as when all is well, but for pods that are gone."""
         traffic, course = self._traffic, self._course
-        return bool(same_parameters(traffic.net, traffic.guards, course.net, course.guards, course.idle))
+        return bool(_same_parameters(traffic.net, traffic.guards, course.net, course.guards, course.idle))
 
     # -- while parked ---------------------------------------------------------------------------------
 
@@ -192,8 +194,8 @@ class Parking:
         if name == "set_listed":
             return bool(pods[args[0], POD_LISTED] == float(args[1]))
         if name == "set_condition":
-            same = pods[args[0], [POD_SLOW, POD_ERROR_SHARE]] == (kwargs["slow"], kwargs["error_share"])
-            return bool(same.all())
+            row = pods[args[0]]
+            return bool(row[POD_SLOW] == kwargs["slow"] and row[POD_ERROR_SHARE] == kwargs["error_share"])
         if name == "set_per_request":
             return bool(nominal[args[0], POD_PER_REQUEST_MIB] == args[1])
         if name == "set_memory":
@@ -226,7 +228,8 @@ class Parking:
         pods = self._traffic.net.pods
         levels = np.where((pods[:, POD_READY] != 0.0) & self._hazardous, pods[:, POD_OOM_LEVEL], np.inf)
         reach = levels - self._hazard + self._hazard_from
-        reach[list(self._renewed)] = np.nan
+        if self._renewed:
+            reach[list(self._renewed)] = np.nan
         return reach
 
     def book(self, from_s: Floats, booked: Floats) -> None:
@@ -263,7 +266,7 @@ class Parking:
         known = [pod for pod in self._renewed if not np.isnan(reach[pod])]
         for pod in known:
             self._traffic.net.pods[pod, POD_OOM_LEVEL] = levels(pod)
-            self._hazard_from[pod] = self._course.hazard(float(started_s[pod]))[pod]
+            self._hazard_from[pod] = self._course.hazard_of(pod, float(started_s[pod]))
         self._renewed.difference_update(known)
         finite = np.isfinite(reach)
         self._hazard[finite] = (self._traffic.net.pods[:, POD_OOM_LEVEL] + self._hazard_from)[finite] - reach[finite]
@@ -366,17 +369,20 @@ class Parking:
         other = leaks | ((room_mib != nominal[:, POD_ROOM_MIB]) & may_lack)
         return np.asarray(other & (pods[:, POD_READY] != 0.0) & np.isfinite(pods[:, POD_OOM_LEVEL]))
 
+    def _is_other_memory(self) -> bool:
+        """Whether there are any; asked at every look and every start, when hardly ever one has another room at all."""
+        pods, nominal = self._traffic.net.pods, self._course.net.pods
+        changed = (pods[:, POD_ROOM_MIB] != nominal[:, POD_ROOM_MIB]) | (pods[:, POD_ROOM_LOSS] > 0.0)
+        return bool(changed.any()) and bool(self._has_other_memory().any())
+
     def _killed_from_s(self) -> float:
         """Before when no pod reaches its level by the hazard of the undisturbed course."""
-        course, layout = self._course, self._course.blueprint.layout
+        course = self._course
         if not course.has_hazard:
             return np.inf
-        reached = self.reach()
-        at_end = course.moving[-1, layout.hazard : layout.hold]
-        due_s = np.inf
-        for pod in np.flatnonzero(reached <= at_end):
-            k = int(np.searchsorted(course.moving[:, layout.hazard + pod], reached[pod])) - 1
-            due_s = min(due_s, float(course.knot_s[max(k, 0)]))
+        reached, due_s = self.reach(), np.inf
+        for pod in (reached <= course.hazard_at_end).nonzero()[0].tolist():
+            due_s = min(due_s, course.hazard_reached_s(pod, float(reached[pod])))
         return due_s
 
     def _now_missing(self) -> set[int]:
@@ -395,7 +401,7 @@ class Parking:
             return False
         self._settle(now_s)
         self._changes.append(Change(now_s, pod, starts=False))
-        pods[pod, [POD_READY, POD_LISTED, POD_OLD_BUSY]] = 0.0
+        pods[pod, POD_READY] = pods[pod, POD_LISTED] = pods[pod, POD_OLD_BUSY] = 0.0
         self.until_s = min(until_s, self._killed_from_s())
         return True
 
@@ -405,10 +411,10 @@ class Parking:
             return False
         self._settle(now_s)
         self._changes.append(Change(now_s, pod, starts=True))
-        pods[pod, [POD_READY, POD_LISTED]], pods[pod, POD_OOM_LEVEL] = 1.0, oom_level
+        pods[pod, POD_READY], pods[pod, POD_LISTED], pods[pod, POD_OOM_LEVEL] = 1.0, 1.0, oom_level
         self._renewed.discard(pod)
         # What it uses is set next: until then it counts as it was before.
-        self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard(now_s)[pod]
+        self._hazard[pod], self._hazard_from[pod] = 0.0, self._course.hazard_of(pod, now_s)
         self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())
         return True
 
@@ -416,10 +422,10 @@ class Parking:
         row, nominal, now_s = self._traffic.net.pods[pod], self._course.net.pods[pod], self._traffic.now_s
         if growth_mib_per_s != nominal[POD_ROOM_LOSS]:
             return False
-        row[[POD_LIMIT_MIB, POD_ROOM_MIB]] = limit_mib, limit_mib - used_mib
-        row[[POD_ROOM_AT_S, POD_ROOM_LOSS]] = now_s, growth_mib_per_s
+        row[POD_LIMIT_MIB], row[POD_ROOM_MIB] = limit_mib, limit_mib - used_mib
+        row[POD_ROOM_AT_S], row[POD_ROOM_LOSS] = now_s, growth_mib_per_s
         self._hazardous[pod] = self._is_as_at_start(pod)
-        self._other_memory = bool(self._has_other_memory().any())
+        self._other_memory = self._is_other_memory()
         self.until_s = min(self._until_s(now_s, self._now_missing()), self._killed_from_s())
         return True
 

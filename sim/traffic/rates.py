@@ -18,7 +18,7 @@ from sim.traffic.network import NETWORK, Network
 _POD_VARIANCE_FLOOR = 1e-4  # requests^2; the fluctuation hazard divides by its root
 
 
-@compiled(floats(2)(F8, F2, I8))
+@compiled(floats(2)(F8, F2, I8), inline=True)
 def demand_at(now_s: float, curves: Floats, group: int) -> tuple[float, float]:
     """Demand of `group` (requests/s) and the time until its curve next bends.
 
@@ -47,14 +47,14 @@ def demand_at(now_s: float, curves: Floats, group: int) -> tuple[float, float]:
     return value, (last - position) * distance
 
 
-@compiled(F8(F8, F2, I8))
+@compiled(F8(F8, F2, I8), inline=True)
 def room_mib(now_s: float, pods: Floats, p: int) -> float:
     """Memory left for requests in pod `p`."""
     room: float = pods[p, POD_ROOM_MIB] - pods[p, POD_ROOM_LOSS] * (now_s - pods[p, POD_ROOM_AT_S])
     return room
 
 
-@compiled(F8(F2, I8, I8))
+@compiled(F8(F2, I8, I8), inline=True)
 def retry_pause_s(groups: Floats, g: int, stage: int) -> float:
     """Mean pause of users of group `g` before the retry that follows `stage` + 1 failed attempts."""
     pause_s: float = groups[g, GROUP_BACKOFF_S]
@@ -64,7 +64,7 @@ def retry_pause_s(groups: Floats, g: int, stage: int) -> float:
     return 0.5 * pause_s if groups[g, GROUP_JITTER] == FULL_JITTER else pause_s
 
 
-@compiled(floats(2)(I8, F1, NETWORK))
+@compiled(floats(2)(I8, F1, NETWORK), inline=True)
 def regions_answer(g: int, state: Floats, net: Network) -> tuple[float, float]:
     """Success of group `g` in its own regions, weighted by where its attempts go, and the share that is late there."""
     pools, routes, counts, health = net.pools, net.routes, net.counts, net.health
@@ -79,14 +79,14 @@ def regions_answer(g: int, state: Floats, net: Network) -> tuple[float, float]:
         if pools[pool, POOL_REACHABLE] == 0.0:
             timed_out += share
             continue
-        ok, _, answered = pool_answer(pool, net.groups[g, GROUP_DEADLINE_S], net.pods, pools, net.pod_algebra)
+        ok, _, answered = pool_answer(pool, net.groups[g, GROUP_DEADLINE_S], net)
         health[g, r] = ok * state[quality0 + pool]
         success += share * health[g, r]
         timed_out += share * max(0.0, 1.0 - net.pool_algebra[pool, OUT_REJECTED] - answered)
     return success, timed_out
 
 
-@compiled(NOTHING(F8, I8, F1, NETWORK))
+@compiled(NOTHING(F8, I8, F1, NETWORK), inline=True)
 def load_entries(attempts: float, g: int, state: Floats, net: Network) -> None:
     """Send `attempts` per second of group `g` where its clients are, and book those that will end well.
 
@@ -110,7 +110,7 @@ def load_entries(attempts: float, g: int, state: Floats, net: Network) -> None:
             algebra[ALG_BOOKED] += let_in * algebra[ALG_IN_TIME] * (1.0 - pods[p, POD_ERROR_SHARE])
 
 
-@compiled(NOTHING(F8, I8, F1, F1, F1, NETWORK))
+@compiled(NOTHING(F8, I8, F1, F1, F1, NETWORK), inline=True)
 def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Attempts of one group, where they go, how they end; its retries, its switch of regions, what `account` needs."""
     groups, routes, counts = net.groups, net.routes, net.counts
@@ -180,7 +180,7 @@ def group_flow(demand_s: float, g: int, state: Floats, rate: Floats, slope: Floa
     rate[total + BOOK_USABLE], rate[total + BOOK_PROVIDER] = usable, sent * provider_share * accepted
 
 
-@compiled(F8(F8, F8, I8, F8, F8, NETWORK))
+@compiled(F8(F8, F8, I8, F8, F8, NETWORK), inline=True)
 def crossing_hazard(arriving: float, fits: float, p: int, in_flight: float, variance: float, net: Network) -> float:
     """Rate of upcrossings of the highest number of requests that fits: a queue that moves, with normal fluctuation."""
     deviation = math.sqrt(max(variance, _POD_VARIANCE_FLOOR))
@@ -200,7 +200,7 @@ def crossing_hazard(arriving: float, fits: float, p: int, in_flight: float, vari
     return float(abs(arriving - leaving) * density / (deviation * below_prob))
 
 
-@compiled(F8(F8, F8, I8, F8, NETWORK))
+@compiled(F8(F8, F8, I8, F8, NETWORK), inline=True)
 def queue_hazard(let_in: float, fits: float, p: int, in_flight: float, net: Network) -> float:
     """Rate at which a queue in balance first reaches a number far above its mean (docs/data-plane.md, 1.5).
 
@@ -223,7 +223,7 @@ def queue_hazard(let_in: float, fits: float, p: int, in_flight: float, net: Netw
     return float(let_in * waiting * idle * idle * idle * math.exp(max(above, 0.0) * decay))
 
 
-@compiled(NOTHING(F8, F1, F1, F1, NETWORK))
+@compiled(NOTHING(F8, F1, F1, F1, NETWORK), inline=True)
 def pods_rate(now_s: float, state: Floats, rate: Floats, slope: Floats, net: Network) -> None:
     """Requests inside each pod, their variance, booked successes and the hazard of an OOM kill."""
     pods, pools, tables, counts = net.pods, net.pools, net.tables, net.counts
@@ -304,7 +304,7 @@ def derivative(now_s: float, demand_s: float, state: Floats, rate: Floats, slope
             relax = max(relax, 1.0 / max(pools[i, POOL_TIMEOUT_S], 1e-3)) if pools[i, POOL_ORDER] != FIFO else 0.0
             rate[k], slope[k] = (pool_algebra[i, OUT_OFFERED] - state[k]) * relax, -relax
         if pool_algebra[i, OUT_OFFERED] > 1e-9:
-            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net.pods, pools, net.pod_algebra)
+            ok, _, _ = pool_answer(i, pools[i, POOL_TIMEOUT_S], net)
             pool_algebra[i, OUT_SERVED] = ok * state[quality0 + i]
         else:
             pool_algebra[i, OUT_SERVED] = 1.0

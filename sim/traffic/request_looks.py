@@ -92,7 +92,7 @@ def expected_success(pool: int, limit_s: float, state: Floats, net: Network) -> 
     """Share of the requests that a pool would answer usably within `limit_s` now."""
     if net.pool_algebra[pool, OUT_UP] == 0.0:
         return 0.0
-    ok, _, _ = pool_answer(pool, limit_s, net.pods, net.pools, net.pod_algebra)
+    ok, _, _ = pool_answer(pool, limit_s, net)
     return float(ok * state[net.counts[AT_QUALITY] + pool])
 
 
@@ -113,6 +113,7 @@ def look_at_pools(passed_s: float, state: Floats, crowd: Crowd, net: Network) ->
             done += net.pod_algebra[p, ALG_DONE]
             let_in += net.pod_algebra[p, ALG_WEIGHT] * (1.0 - net.pod_algebra[p, ALG_BLOCKED])
         out[OUT_DONE], out[OUT_REJECTED] = done, 1.0 - let_in if out[OUT_UP] != 0.0 else 1.0
+        out[OUT_ASKED_S] = -1.0  # its pods have changed
     expect_qualities(state, net)
     for i in range(counts[N_POOLS]):
         sums, out, expected = crowd.pool_sums[i], net.pool_algebra[i], 1.0

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.compilation import without_types
 from sim.laws import law_of
 from sim.scenario.schema import Service
 from sim.traffic.known import Known
@@ -25,7 +26,6 @@ from sim.world.quiet_arrays import *
 from sim.world.quiet_log import Rows
 from sim.world.quiet_loop import pass_over
 
-_AT_REST: Final = {PodState.READY: READY, PodState.ABSENT: ABSENT}
 _LEVELS_AT_ONCE: Final = 4
 _MOST_POOLS: Final = 60
 """Pools that were hit are bits of one number."""
@@ -65,6 +65,8 @@ class Quiet:
         self._known: Known | None = None
         self._loaded = (-1, -1)
         """State of the fleet that the arrays show."""
+        self._enter = pass_over
+        """The way into the loop: of new arrays the types are looked at once."""
         self._starts: Ints = np.zeros(0, dtype=np.int64)
         self._unsettled: Parking | None = None
         """The plane that was passed over on, until that is written back."""
@@ -121,9 +123,11 @@ class Quiet:
         assert known is not None
         while True:
             given = self._given._replace(lasts_s=self._clocks.lasts_s)
-            code, one, other = pass_over(until_s, self._moving, self._kept, given, known.tables, rows.log)
+            code, one, other = self._enter(until_s, self._moving, self._kept, given, known.tables, rows.log)
+            self._enter = pass_over
             match code:
                 case 0 | 8:
+                    self._enter = without_types(pass_over)
                     self.refused = code == REFUSED
                     return
                 case 1:
@@ -269,7 +273,7 @@ class Quiet:
                 row, factor = self._clocks.ints[clock.number], self._context.scenario.faults[clock.fault].effect.slow
                 assert factor is not None
                 row[CLOCK_SLOW] = known.slow_number(int(row[CLOCK_TARGET]), factor)
-        self._known = known
+        self._known, self._enter = known, pass_over
 
     def _draw_levels(self, pod: int, incarnation: int) -> None:
         """The next OOM levels of all pods of a pool, from an incarnation of one of them on."""
@@ -292,8 +296,10 @@ class Quiet:
     def _load(self, parking: Parking) -> bool:
         """Read the fleet; False if something is not as it is when all is well."""
         fleet = self._fleet
-        if not all(pod.state in _AT_REST for pod in fleet.pods):
-            return False
+        ready, absent = PodState.READY, PodState.ABSENT
+        for pod in fleet.pods:  # compared, not looked up: an enumeration hashes its name in Python
+            if pod.state is not ready and pod.state is not absent:
+                return False
         if fleet.topology.n_nodes != len(self._moving.nodes):
             self._make_room()
         nodes, moving, place = self._nodes, self._moving, self._place
@@ -301,7 +307,7 @@ class Quiet:
         moving.used_mib[:] = [node.used_mib for node in nodes]
         moving.pods[:] = [
             (
-                _AT_REST[pod.state],
+                READY if pod.state is ready else ABSENT,
                 place[pod.node.name] if pod.node is not None else -1,
                 pod.n_starts,
                 pod.incarnation,
@@ -318,7 +324,7 @@ class Quiet:
         levels, counts = self._given.levels, parking.counts_hazard()
         levels[~counts] = np.inf
         levels[counts & np.isinf(levels[:, 0])] = np.nan
-        self._loaded = fleet.n_changes, len(nodes)
+        self._loaded, self._enter = (fleet.n_changes, len(nodes)), pass_over
         self._starts = moving.pods[:, POD_STARTS].copy()
         return True
 

@@ -15,6 +15,8 @@ from sim.traffic.assemble import assemble
 from sim.traffic.engine import Traffic
 from sim.traffic.layout import (
     ALG_BUSY,
+    GROUP_ATTEMPTS,
+    GROUP_STEPS,
     GUARD,
     GUARD_BUSY,
     GUARD_HOT,
@@ -35,6 +37,7 @@ from sim.traffic.layout import (
     POD_TABLE,
     REACHED,
 )
+from sim.traffic.rates import derivative
 
 PODS = 6
 EQUAL = (1.0,) * PODS
@@ -56,14 +59,14 @@ def two_tiers(shares: tuple[float, ...], *, tolerance: float = 0.1, order: str =
     )
 
 
-def started(shares: tuple[float, ...], *, order: str = "fifo", **options: Any) -> Traffic:
+def started(shares: tuple[float, ...], *, order: str = "fifo", oom_level: float = 1e6, **options: Any) -> Traffic:
     """All pods ready, with room in memory for 12.5 requests under OOM levels of their own."""
     spec = two_tiers(shares, order=order)
     plane = Traffic(assemble(spec), tolerance=spec.model.tolerance, **options)
     for p in range(2 * PODS):
         plane.set_memory(p, limit_mib=200.0, used_mib=100.0, growth_mib_per_s=0.0)
         plane.set_per_request(p, 8.0)
-        plane.start_pod(p, oom_level=1e6 + p)
+        plane.start_pod(p, oom_level=oom_level + p)
     return plane
 
 
@@ -76,6 +79,13 @@ def joined(plane: Traffic) -> list[int]:
     assert all(stands_for[p] == like.count(p) for p in range(2 * PODS))
     part_equal(plane.net)
     return like
+
+
+def others(plane: Traffic) -> int:
+    """States that are no pod's, without the steps of pauses that nobody waits in."""
+    layout, n_retries = plane.layout, int(plane.net.groups[0, GROUP_ATTEMPTS]) - 1
+    unused = layout.share - layout.orbit - n_retries * int(plane.net.groups[0, GROUP_STEPS])
+    return layout.totals - layout.hold - unused
 
 
 def story(plane: Traffic) -> list[tuple[float, ...]]:
@@ -130,10 +140,35 @@ def test_a_slow_pod_among_equal_ones_shows() -> None:
 def test_equal_pods_are_joined_and_the_integrator_moves_one_of_them() -> None:
     plane = started(EQUAL)
     assert joined(plane) == [0] * PODS + [PODS] * PODS
-    assert int(plane.net.counts[N_MOVING]) == plane.layout.totals - 8 * PODS + 8
+    assert int(plane.net.counts[N_MOVING]) == others(plane) + 7  # users send nothing to the second pool
     almost = started(ALMOST)
     assert joined(almost) == list(range(2 * PODS))
-    assert int(almost.net.counts[N_MOVING]) == almost.layout.totals
+    assert int(almost.net.counts[N_MOVING]) == others(almost) + 7 * PODS
+
+
+@pytest.mark.parametrize("oom_level", [1e6, math.inf])
+def test_what_is_not_moved_has_no_rate(oom_level: float) -> None:
+    """Whatever is left out stays as it is; without a level that is every hazard, with one none of them."""
+    plane = started(ALMOST, oom_level=oom_level)
+    work, layout = np.zeros((2, plane.layout.size)), plane.layout
+    hazards = set(range(layout.hazard, layout.hold))
+    for end_s in (1.0, 20.0, 60.0):
+        plane.advance(end_s)
+        join_equal(end_s, plane.state, plane.net)
+        moved = set(plane.net.moving[: plane.net.counts[N_MOVING]].tolist())
+        derivative(end_s, end_s, plane.state, work[0], work[1], plane.net)
+        left_out = sorted(set(range(layout.totals)) - moved)
+        assert len(left_out) >= PODS
+        assert not work[0, left_out].any()
+        assert not plane.state[left_out].any()
+        assert hazards <= moved if math.isfinite(oom_level) else not hazards & moved
+        credits_of_entry = set(range(layout.credit, layout.credit + PODS))
+        assert credits_of_entry <= moved
+        part_equal(plane.net)
+    assert (plane.state[layout.credit : layout.credit + PODS] > 0.0).all()
+    plane.state[layout.credit + PODS] = 0.5  # of requests that came one by one
+    join_equal(plane.now_s, plane.state, plane.net)
+    assert layout.credit + PODS in plane.net.moving[: plane.net.counts[N_MOVING]]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +218,7 @@ def test_a_restarted_pod_is_alone_until_it_is_as_full_as_the_others() -> None:
     plane.stop_pod(8)
     plane.advance(61.0)
     assert joined(plane)[PODS:] == [6, 6, 8, 6, 6, 6]
-    assert int(plane.net.counts[N_MOVING]) == plane.layout.totals - 8 * PODS + 8  # a dead pod is not moved either
+    assert int(plane.net.counts[N_MOVING]) == others(plane) + 7  # a dead pod is not moved either
     plane.start_pod(8, oom_level=1e6)
     plane.advance(62.0)
     assert joined(plane)[PODS:] == [6, 6, 8, 6, 6, 6]
