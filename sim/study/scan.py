@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sim.study.catalogue import FAULT_CASCADES, MEASURES, RELIABILITY_MEASURES
+from sim.study.controls import DRAWN
 from sim.study.stored_tables import joined_rows
 from sim.study.tables import Rows, Table, TableDigest, n_rows
 
@@ -16,6 +17,7 @@ TRIAL_COLUMNS: Final = (
     frozenset({"architecture", "trial", "downtime_s", "common_cause_downtime_s", "noise_budget_spent"})
     | {measure.column for found in (MEASURES, RELIABILITY_MEASURES) for measure in found.values()}
     | {measure.per for found in (MEASURES, RELIABILITY_MEASURES) for measure in found.values()}
+    | set(DRAWN)
 ) - {FAULT_CASCADES}
 """Columns of `trials` that the summary, the warnings and the choice of the worst trial read."""
 KIND_COLUMNS: Final = ("architecture", "trial", "fault", "cascades")

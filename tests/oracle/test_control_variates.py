@@ -14,6 +14,7 @@ from sim.scenario.load import load_experiment
 from sim.scenario.schema import Scenario
 from sim.study.options import RunOptions
 from sim.study.run import run_experiment
+from sim.study.summary import summarise
 from sim.world.forecast import FACTS, Forecast
 from sim.world.log import EXCESSES, Kind
 from sim.world.signals import Signals
@@ -183,6 +184,18 @@ def test_what_people_take_is_what_was_to_be_expected_on_average(tmp_path: Path) 
         lasted = [b - a for a, b in zip(*times.values(), strict=False)]
         assert len(lasted) > 5
         assert found == pytest.approx(sum(lasted) / 3600.0 - len(lasted) * mean_h, abs=3.0)
+
+
+def test_what_people_take_makes_means_surer(tmp_path: Path) -> None:
+    path = tmp_path / "case.yaml"
+    path.write_text(PEOPLE + "trials: 80\nmax_trials: 80\nprecision: {downtime_h_per_year: 1%}\n")
+    experiment = load_experiment([path])
+    result = run_experiment(experiment, RunOptions(workers=1, keep=False))
+    rows = result.tables["trials"]
+    of_tapes = {name: values for name, values in rows.items() if not name.startswith("excess_")}
+    without = summarise({**result.tables, "trials": of_tapes}, experiment.scenarios, 0.95)
+    worth = result.estimates["default"]["downtime_h_per_year"].worth
+    assert worth > 1.1 * without.estimates["default"]["downtime_h_per_year"].worth
 
 
 def test_what_a_failover_takes_counts_as_often_as_it_fails(tmp_path: Path) -> None:
