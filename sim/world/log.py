@@ -151,7 +151,13 @@ class Trace:
     """(n, n_pools) share of what the pool is offered that it serves."""
 
 
-EXCESSES: Final = ("acknowledge_h", "diagnose_h", "steps_h", "wrong_turns", "failed_failovers")
+DELAYS: Final = ("acknowledge", "diagnose", "steps")
+EXCESSES: Final = (
+    *(f"{delay}_h" for delay in DELAYS),
+    *(f"{delay}_while_down_h" for delay in DELAYS),
+    "wrong_turns",
+    "failed_failovers",
+)
 """What is drawn on the way, see `TrialRecord.excess`."""
 
 
@@ -182,7 +188,7 @@ class TrialRecord:
     """By service, all regions."""
     excess: dict[str, float] = field(default_factory=lambda: dict.fromkeys(EXCESSES, 0.0))
     """What people and failovers took, by `EXCESSES`, less what was to be expected when it was drawn: hours, turns,
-    failovers. Its mean over trials is 0. Delays and turns count if users suffered at that moment."""
+    failovers. Its mean over trials is 0. Turns count if users suffered at that moment, delays so and by themselves."""
     simulated_s: float = 0.0
     """Time in which the data plane was integrated; the rest was quiet and followed the undisturbed course."""
     n_windows: int = 0

@@ -22,8 +22,6 @@ from sim.world.log import Kind
 _SHORTEST_ROUND_S = 60.0
 """Least time from one step to the next: people who find nothing to do look again after a minute."""
 
-_EXCESS_OF = {"acknowledge": "acknowledge_h", "diagnose": "diagnose_h", "takes": "steps_h"}
-
 
 @dataclass
 class Watched:
@@ -232,8 +230,10 @@ class OnCall:
         """How long people take, s; notes what of it was not to be expected."""
         law = law_of(spec)
         delay_s = self._context.draw(law, element, purpose, index)
+        excess_h, kind = (delay_s - law.mean_s) / 3600.0, "steps" if purpose == "takes" else purpose
+        self._context.excess[f"{kind}_h"] += excess_h
         if self._users_suffer:
-            self._context.excess[_EXCESS_OF[purpose]] += (delay_s - law.mean_s) / 3600.0
+            self._context.excess[f"{kind}_while_down_h"] += excess_h
         return delay_s
 
     @property
