@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from sim.randomness import Draws
-from sim.world.context import SHORTEST_S
+from sim.world.elements import SHORTEST_S
 from sim.world.plan import Clock, Plan
 from sim.world.quiet_arrays import CLOCK_DRAWN, CLOCK_DUE, N_CLOCK_INTS, N_CLOCK_TIMES
 from sim.world.quiet_draws import fill

@@ -17,14 +17,11 @@ from sim.laws import Fixed, Law
 from sim.randomness import Draws
 from sim.scenario.schema import Scenario
 from sim.traffic.engine import Traffic
+from sim.world.elements import SHORTEST_S
 from sim.world.log import EXCESSES, Kind, Record
 
 Steps = Generator[Event, Any, None]
 """A SimPy process."""
-
-SHORTEST_S = 1e-3
-"""Least up and down time of anything: what dies and restarts in no time would never let time pass."""
-
 
 _FIRST = EventPriority(-1)  # before SimPy's own URGENT: processes that start at the same moment wait
 

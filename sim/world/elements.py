@@ -5,10 +5,14 @@ An element's name does not depend on the architecture, so that designs that shar
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from sim.scenario.schema import CommonCause, Scenario
 from sim.scenario.targets import Scope, Target, TargetKind, parse_target
 from sim.world.topology import Topology, zone_name
+
+SHORTEST_S: Final = 1e-3
+"""Least up and down time of anything: what dies and restarts in no time would never let time pass."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from sim.laws import Law, law_of
 from sim.scenario.schema import CrashLoop, PodMemory, Service
 from sim.traffic.course import NEVER_KILLED
 from sim.traffic.layout import GUARD_IN_FLIGHT, POD_OOM_LEVEL
-from sim.world.context import SHORTEST_S, Context
+from sim.world.context import Context
 from sim.world.design import PerDesign
+from sim.world.elements import SHORTEST_S
 from sim.world.log import Kind
 from sim.world.pods import NOTHING_ADDED, Pod, PodState
 from sim.world.topology import Node, Topology

@@ -17,8 +17,7 @@ from sim.randomness import Draws
 from sim.randomness.philox import key_of
 from sim.scenario.schema import Fault, Scenario
 from sim.traffic.demand import Cumulative, demand_curve
-from sim.world.context import SHORTEST_S
-from sim.world.elements import Element, elements_of, siblings_of
+from sim.world.elements import SHORTEST_S, Element, elements_of, siblings_of
 from sim.world.quiet_draws import fill
 from sim.world.topology import Topology
 

@@ -16,8 +16,9 @@ from sim.traffic.known import Known
 from sim.traffic.layout import N_TOTALS, Floats, Ints
 from sim.traffic.parking import Parking
 from sim.world.clocks import Clocks
-from sim.world.context import SHORTEST_S, Context
+from sim.world.context import Context
 from sim.world.design import PerDesign
+from sim.world.elements import SHORTEST_S
 from sim.world.fleet import Fleet
 from sim.world.log import PassedOver
 from sim.world.plan import Clock

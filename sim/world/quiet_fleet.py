@@ -10,7 +10,7 @@ from typing import Any
 from sim.traffic.layout import N_TOTALS
 from sim.traffic.levels import N_LEVELS
 from sim.world.compiled import inner
-from sim.world.context import SHORTEST_S
+from sim.world.elements import SHORTEST_S
 from sim.world.quiet_arrays import *
 
 _PIECE_S = 300.0

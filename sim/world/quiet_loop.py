@@ -11,7 +11,7 @@ from typing import Any
 from sim.traffic.known import UNKNOWN
 from sim.traffic.levels import N_LEVELS, PARTS, SETTLES_S
 from sim.world.compiled import compiled, inner
-from sim.world.context import SHORTEST_S
+from sim.world.elements import SHORTEST_S
 from sim.world.quiet_arrays import *
 from sim.world.quiet_fleet import (
     book_once,
