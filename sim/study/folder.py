@@ -14,7 +14,7 @@ from typing import Any
 from sim.errors import RunError, UsageError
 from sim.study.lock import FolderLock
 from sim.study.manifest import Manifest, Part, StoredFile
-from sim.study.parquet import write_table, write_text
+from sim.study.parquet import write_canonical, write_text
 from sim.study.ranges import Ranges, without
 from sim.study.scan import Scan, scan
 from sim.study.stored_rows import part_path
@@ -104,7 +104,7 @@ class ResultsFolder:
             for table, columns in tables.items():
                 file = part_path(self.path, table, name)
                 file.parent.mkdir(exist_ok=True)
-                write_table(file, columns)
+                write_canonical(file, columns)
                 files[table] = StoredFile.of(file)
             self._manifest.parts[name] = Part.of(ranges_by_architecture(tables["trials"]), files)
             self._save_manifest()

@@ -51,15 +51,19 @@ def quoted_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-@interrupts_deferred()  # DuckDB swallows a KeyboardInterrupt that is raised inside it: Ctrl-C would be lost
 def write_table(path: Path, table: Table) -> None:
     """Write a table under a temporary name, make it durable, then give it its name.
 
     Raises OSError if the file system refuses; nothing is left behind then.
     """
+    write_canonical(path, canonical(table))
+
+
+@interrupts_deferred()  # DuckDB swallows a KeyboardInterrupt that is raised inside it: Ctrl-C would be lost
+def write_canonical(path: Path, columns: Table) -> None:
+    """The same of a table whose columns are in their stored form already, as `merge` leaves them."""
     import duckdb
 
-    columns = canonical(table)
     temporary = path.with_name(f".{path.name}.tmp")
     target = quoted_text(str(temporary.absolute()))
     try:
@@ -78,20 +82,23 @@ def _encoded(connection: "duckdb.DuckDBPyConnection", columns: Table) -> tuple[T
     """Columns of numbers only, and the SQL that makes the table of them.
 
     Texts are handed over once per content and by number in the rows: of an array of objects DuckDB looks for Pandas at
-    each value, on the disk where Pandas is not installed.
+    each value, on the disk where Pandas is not installed. So it does for each statement: all columns have one list.
     """
     rows: Table = {}
     casts = []
+    numbers: dict[str, int] = {}
     for i, (name, values) in enumerate(columns.items()):
         source = f"c{i}"
         rows[source] = values
         if values.dtype.kind == "O":
             texts = values.tolist()
-            numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+            for text in dict.fromkeys(texts):
+                numbers.setdefault(text, len(numbers))
             rows[source] = np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts))
-            connection.execute(f"SET VARIABLE texts_{i} = $1", [list(numbers)])
-            source = f"getvariable('texts_{i}')[{source} + 1]" if numbers else "NULL"
+            source = f"getvariable('texts')[{source} + 1]" if texts else "NULL"
         casts.append(f"CAST({source} AS {_SQL_TYPES[values.dtype.kind]}) AS {quoted_name(name)}")
+    if numbers:
+        connection.execute("SET VARIABLE texts = $1", [list(numbers)])
     return rows, casts
 
 
