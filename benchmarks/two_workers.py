@@ -48,8 +48,8 @@ def timed(case: str, n_workers: int, trials: int) -> tuple[float, str]:
 def measured(case: str, rounds: int) -> dict[str, object]:
     """One and two workers in turns."""
     timed(case, 2, 1)  # compiled code is cached from here on
-    few_s, more_s = timed(case, 1, PROBE_TRIALS)[0], timed(case, 1, 2 * PROBE_TRIALS)[0]
-    trials = round(TARGET_S / max((more_s - few_s) / PROBE_TRIALS, 1e-3))
+    few_s, more_s = timed(case, 1, PROBE_TRIALS)[0], timed(case, 1, 5 * PROBE_TRIALS)[0]
+    trials = round(TARGET_S / max((more_s - few_s) / (4 * PROBE_TRIALS), 1e-3))
     trials = min(max(trials, 2 * PROBE_TRIALS), 2000)
     rows = []
     for _ in range(rounds):
