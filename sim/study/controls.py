@@ -52,6 +52,7 @@ class Controls:
         if not usable or not len(trials) >= FEWEST_TRIALS or trials.max() >= MOST_TRIALS:
             return {}
         drawn = [np.asarray(rows[name], dtype=np.float64) for name in DRAWN if name in rows]
+        drawn = [values for values in drawn if np.isfinite(values).all()]  # a trial of another kind may not know
         control = Control(np.column_stack([self._of(design, scenario, int(trials.max()) + 1)[trials], *drawn]))
         return {name: control.rest(values) for name, values in losses.items() if np.isfinite(values).all()}
 

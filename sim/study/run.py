@@ -171,19 +171,21 @@ class _Run:
     def simulate_enough(self, dispatcher: Dispatcher) -> Scan:
         """Run the trials asked; where the scenario asks for a precision instead, more of them until it is met."""
         scenarios, asked = self.experiment.scenarios, self.meta["trials_asked"]
+        goes_on = self.options.trials is None and any(s.precision is not None for s in scenarios.values())
         while True:
             self.simulate(dispatcher)
-            found = self.store.scan(asked)
-            if self.options.trials is not None or all(s.precision is None for s in scenarios.values()):
-                return found
+            if not goes_on:
+                break
             confidence, wanted = float(self.meta["confidence"]), wanted_measures(scenarios)
-            wide = unmet(estimated(found.tables, scenarios, confidence, wanted, self.controls), scenarios)
+            # Only what was asked for is read and estimated: workers wait meanwhile.
+            wide = unmet(estimated(self.store.tables(asked), scenarios, confidence, wanted, self.controls), scenarios)
             self.meta["precision_unmet"] = [f"{field} of {name}" for name, field, _, _ in wide]
             more = next_look(wide, asked, most_trials(scenarios))
             if not more:
-                return found
+                break
             asked.update(more)
             self._report(unmet_text(max(wide, key=lambda row: row[2] / row[3])))
+        return self.store.scan(asked)
 
     def simulate(self, dispatcher: Dispatcher) -> None:
         """Run every trial that is not stored yet."""
