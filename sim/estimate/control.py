@@ -25,6 +25,8 @@ WORTH = 0.9
 LIGHT = 0.9
 """Spread of the logarithms of the large losses (`means.tail_spread`) up to which signals are used. Of a heavier law a
 few hard years teach what they are then judged by, and intervals cover some points less than they say."""
+_NOTHING = 1e-9
+"""Left of the variance at least: where signals explain all there is, nothing is left to judge them by."""
 _RIDGE = 1e-3
 """Keeps signals apart that always come together, in trials."""
 
@@ -125,7 +127,7 @@ def controlled_mean(
     if numbers.size < FEWEST_TRIALS or n_events < FEWEST_EVENTS or not plain.seen:
         return plain
     spread, mean = float(left.std() / numbers.std()), float(left.mean())
-    if spread**2 > WORTH or max(tail_spread(losses_of(x))[0] for x in (numbers, left)) > LIGHT:
+    if not _NOTHING < spread**2 <= WORTH or max(tail_spread(losses_of(x))[0] for x in (numbers, left)) > LIGHT:
         return plain
     limits = checked_bounds(bounds, numbers)
     if not limits[0] <= mean <= limits[1]:

@@ -93,7 +93,7 @@ def availability_panel(result: RunResult) -> Panel:
         figure,
         _table(result, name, found, spread),
         (
-            "Marker: mean over all trials; thick line: its interval; thin grey line: single trials from the 5th to the "
+            "Marker: estimated mean; thick line: its interval; thin grey line: single trials from the 5th to the "
             "95th percentile. Each whole step to the right is ten times less downtime.",
             f"Measured as {explain(name, next(iter(result.experiment.scenarios.values())))}.",
         ),
