@@ -13,6 +13,8 @@ from sim.estimate.base import Estimate, Floats, checked, checked_bounds, clipped
 from sim.estimate.means import skewed_t
 from sim.estimate.quantiles import quantile_interval
 
+TOO_FEW = "too few"
+"""How a note begins that says that trials differ, but say too little."""
 LEAST_BEYOND = 20
 """Trials beyond the quantile without which the mean of the tail has no upper end; see docs/estimation.md."""
 
@@ -82,9 +84,9 @@ def tail_mean_interval(
     if (1.0 - level) * n < LEAST_BEYOND - 1e-9 or beyond < LEAST_BEYOND // 2:
         needed = math.ceil(LEAST_BEYOND / (1.0 - level) - 1e-9)
         note = (
-            f"{n} trials say too little of their worst {1.0 - level:.3g}; it takes {needed}"
+            f"{TOO_FEW}: {n} trials say too little of their worst {1.0 - level:.3g}; it takes {needed}"
             if n < needed
-            else f"only {beyond} of {n} trials are beyond the quantile"
+            else f"{TOO_FEW}: only {beyond} of {n} trials are beyond the quantile"
         )
         return Estimate(mean, min(quantile.low, mean), max(limits[1], mean), confidence, n, seen=False, note=note)
     low, high = skewed_t(_shortfalls(numbers, quantile.mean, level), beyond, alpha)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from sim import units
 from sim.estimate import Estimate
+from sim.estimate.tails import TOO_FEW
 
 Unit = Literal["share", "hours", "count", "money", "person_hours", "ratio"]
 
@@ -171,8 +172,14 @@ def with_interval(estimate: Estimate, unit: Unit, currency: str = "") -> str:
     interval = f"[{low.removesuffix(suffix)}, {high.removesuffix(suffix)}]"
     if estimate.seen:
         return f"{mean} {interval}"
-    text = f"{number(estimate.mean, unit, currency)} in each of {estimate.n:,} trials"
+    value, n = number(estimate.mean, unit, currency), f"{estimate.n:,} trials"
+    text = f"{value} in {n}, too few to tell" if _is_short(estimate) else f"{value} in each of {n}"
     return text if math.isinf(estimate.low) or math.isinf(estimate.high) else f"{text} {interval}"
+
+
+def _is_short(estimate: Estimate) -> bool:
+    """Whether a bound stands for trials that differ, but are too few: of the worst in a hundred, say."""
+    return estimate.note.startswith(TOO_FEW)
 
 
 def estimate_text(name: str, estimate: Estimate, currency: str = "") -> str:

@@ -34,14 +34,14 @@ def test_too_few_in_the_tail_are_refused_with_the_number_that_it_takes() -> None
     found = tail_mean_interval(values, 0.95, bounds=(0.0, 8760.0))
     assert (found.high, found.seen) == (8760.0, False)
     assert found.low == pytest.approx(min(quantile_interval(values, 0.95).low, found.mean))
-    assert found.note == "200 trials say too little of their worst 0.05; it takes 400"
+    assert found.note == "too few: 200 trials say too little of their worst 0.05; it takes 400"
     assert math.isinf(tail_mean_interval(values, 0.95).high)
 
 
 def test_a_tail_that_hardly_any_trial_reaches_is_refused() -> None:
     values = np.append(np.zeros(995), [1.0, 2.0, 3.0, 4.0, 5.0])
     found = tail_mean_interval(values, 0.95, bounds=(0.0, 100.0))
-    assert (found.seen, found.note) == (False, "only 5 of 1000 trials are beyond the quantile")
+    assert (found.seen, found.note) == (False, "too few: only 5 of 1000 trials are beyond the quantile")
 
 
 def test_the_worst_cost_more_than_the_quantile() -> None:

@@ -10,7 +10,7 @@ import pytest
 from report_fixture import DAY_S, DESIGNS, ONE, TWO, make_result, make_scenario, make_sweep, make_trial
 
 from sim.commands.show import COLUMNS, currency_of, interval_text
-from sim.estimate import Estimate
+from sim.estimate import Estimate, tail_mean_interval
 from sim.report import figures_availability, figures_cascade, figures_cost, figures_loss, figures_recovery
 from sim.report.decimate import envelope, held, steps
 from sim.report.figures_comparison import differences_panel
@@ -90,6 +90,12 @@ class TestText:
     def test_equal_in_all_trials_still_has_its_bounds(self) -> None:
         text = estimate_text("total_cost_per_year", estimate(5.0, 5.0, 9.0, seen=False), "EUR")
         assert text == "5 EUR in each of 200 trials [5, 9]"
+
+    def test_a_tail_that_trials_say_too_little_of_is_not_the_same_in_all_of_them(self) -> None:
+        tail = tail_mean_interval(np.arange(160.0), 0.95, bounds=(0.0, 8760.0))
+        text = estimate_text("downtime_h_cvar95", tail)
+        assert text.startswith("155 h in 160 trials, too few to tell [")
+        assert text.endswith(", 8,760]")
 
     @pytest.mark.parametrize("measure", COLUMNS)
     def test_terminal_and_report_say_the_same(self, result: RunResult, page: Page, measure: str) -> None:
