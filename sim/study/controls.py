@@ -4,7 +4,6 @@ Where a precision is asked for, and laws are not estimates themselves: everywher
 trials.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -33,8 +32,8 @@ class Controls:
         self._signals: dict[str, Signals] = {}
         self._known: dict[str, Floats] = {}
 
-    def rest(self, design: str, scenario: Scenario, rows: Rows, losses: Mapping[str, Floats]) -> dict[str, Floats]:
-        """What is left of each of these losses, one per trial; nothing where signals are not used.
+    def control(self, design: str, scenario: Scenario, rows: Rows) -> Control | None:
+        """What takes off measures of these trials what is known of each; None where signals are not used.
 
         Parameters
         ----------
@@ -44,17 +43,14 @@ class Controls:
             Its own.
         rows : table
             Its trials.
-        losses : mapping
-            By any key, shape (n,), what larger signals make larger.
         """
         trials = rows["trial"]
         usable = scenario.precision is not None and scenario.populations and not uncertain_laws(scenario)
         if not usable or not len(trials) >= FEWEST_TRIALS or trials.max() >= MOST_TRIALS:
-            return {}
+            return None
         drawn = [np.asarray(rows[name], dtype=np.float64) for name in DRAWN if name in rows]
         drawn = [values for values in drawn if np.isfinite(values).all()]  # a trial of another kind may not know
-        control = Control(np.column_stack([self._of(design, scenario, int(trials.max()) + 1)[trials], *drawn]))
-        return {name: control.rest(values) for name, values in losses.items() if np.isfinite(values).all()}
+        return Control(np.column_stack([self._of(design, scenario, int(trials.max()) + 1)[trials], *drawn]))
 
     def _of(self, design: str, scenario: Scenario, n_trials: int) -> Floats:
         """Signals of the first trials of a design."""

@@ -19,6 +19,7 @@ from sim.scenario.document import Experiment
 from sim.scenario.knobs import Knob, knob_at, refusal, value_at, with_text, with_value
 from sim.scenario.schema import Scenario
 from sim.study.catalogue import HOUR_S, YEAR_S
+from sim.study.controls import Controls
 from sim.study.necessity import Verdict, verdicts_of
 from sim.study.options import ProgressCallback, RunOptions
 from sim.study.result import RunResult
@@ -201,15 +202,16 @@ def sensitivity_of(
     sequences, verdicts = _sequences(result, scenario, choice, workers, trial_function)
     points = [one for one in plan if one.kind == "point"]
     values = _downtime_h(result, points)
-    confidence = options.confidence
+    confidence, controls = options.confidence, Controls()
+    changed = [one for one in plan if one.kind in ("never", "more", "repair", "low", "high")]
     return Sensitivity(
         result=result,
         architecture=name,
         scenario=scenario,
         base=result.estimates[BASE],
         shares=downtime_shares(result.tables, BASE, confidence=confidence, scenario=scenario),
-        effects=[_effect(result, one) for one in plan if one.kind in ("never", "more", "repair", "low", "high")],
-        birnbaum=list(_birnbaum(result, plan, confidence)),
+        effects=[_effect(result, one, controls) for one in changed],
+        birnbaum=list(_birnbaum(result, plan, confidence, controls)),
         sequences=sequences,
         verdicts=verdicts,
         ranges=ranges,
@@ -285,21 +287,22 @@ def _points(scenario: Scenario, choice: Choice, ranges: Sequence[Range]) -> Iter
 # -- what it says ---------------------------------------------------------------------------------------
 
 
-def _effect(result: RunResult, one: WhatIf) -> Effect:
-    differences = summarise(
-        _tables(result), {BASE: result.experiment.scenarios[BASE], one.name: one.scenario}, _confidence(result)
-    ).differences[f"{one.name} - {BASE}"]
+def _effect(result: RunResult, one: WhatIf, controls: Controls) -> Effect:
+    scenarios = {BASE: result.experiment.scenarios[BASE], one.name: one.scenario}
+    found = summarise(_tables(result), scenarios, _confidence(result), controls=controls)
+    differences = found.differences[f"{one.name} - {BASE}"]
     return Effect(one.about, one.kind, one.setting, _kept(differences), _is_same(result, one.name, BASE))
 
 
-def _birnbaum(result: RunResult, plan: Sequence[WhatIf], confidence: float) -> Iterable[Effect]:
+def _birnbaum(result: RunResult, plan: Sequence[WhatIf], confidence: float, controls: Controls) -> Iterable[Effect]:
     pairs: dict[str, dict[Kind, WhatIf]] = {}
     for one in plan:
         if one.kind in ("down", "up"):
             pairs.setdefault(one.about, {})[one.kind] = one
     for about, pair in pairs.items():
         down, up = pair["down"], pair["up"]
-        found = summarise(_tables(result), {up.name: up.scenario, down.name: down.scenario}, confidence)
+        scenarios = {up.name: up.scenario, down.name: down.scenario}
+        found = summarise(_tables(result), scenarios, confidence, controls=controls)
         differences = found.differences[f"{down.name} - {up.name}"]
         same = _is_same(result, down.name, up.name)
         yield Effect(about, "birnbaum", "always against never", _kept(differences), same)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.estimate import (
+    Control,
     Estimate,
     Spread,
     better_probability,
@@ -153,14 +154,21 @@ def _samples(
     found = {}
     for name, scenario in scenarios.items():
         sample = _Sample(scenario, _rows(tables, name, scenario), confidence)
-        trials = sample.rows["trial"]
-        if not len(trials):
+        if not len(sample.rows["trial"]):
             continue
+        control = controls.control(name, scenario, sample.rows)
         means = {n: m for n, m in _measures(scenario, wanted).items() if m.kind == "mean"}
-        losses = {n: sample.values(m) * (-1.0 if m.higher_is_better else 1.0) for n, m in means.items()}
-        rest = controls.rest(name, scenario, sample.rows, losses)
-        rest = {n: -values if means[n].higher_is_better else values for n, values in rest.items()}
-        found[name] = replace(sample, rest=rest)
+        found[name] = sample if control is None else replace(sample, rest=_rest(sample, control, means))
+    return found
+
+
+def _rest(sample: _Sample, control: Control, means: Mapping[str, Measure]) -> dict[str, Floats]:
+    """What signals leave of each mean that every trial has."""
+    found = {}
+    for name, measure in means.items():
+        values, sign = sample.values(measure), -1.0 if measure.higher_is_better else 1.0
+        if np.isfinite(values).all():
+            found[name] = sign * control.rest(sign * values)
     return found
 
 
