@@ -1,6 +1,7 @@
 """Cost: what it is made of, and which designs nobody should choose."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 import plotly.graph_objects as go
@@ -72,8 +73,15 @@ def stack_panel(result: RunResult, currency: str) -> Panel | None:
         "Stacked yearly cost. " + " ".join(f"{r[0]}: total {r[-1]}." for r in rows),
         figure,
         table,
-        ("Intervals that leave the axis are in the table.",),
+        ("Intervals that leave the axis are in the table.", *_of_known_faults(totals.values())),
     )
+
+
+def _of_known_faults(totals: Iterable[Estimate]) -> tuple[str, ...]:
+    """Why a marker may lie beside the end of its bar."""
+    if all(total.worth == 1.0 for total in totals):
+        return ()
+    return ("Bars are means of these trials; of the marker what known faults explain is taken off (see Read first).",)
 
 
 def parts_of(result: RunResult, architecture: str) -> dict[str, Estimate]:

@@ -274,6 +274,17 @@ class TestCost:
         total = result.estimates["other-provider"]["total_cost_per_year"].mean
         assert sum(part.mean for part in parts.values()) == pytest.approx(total)
 
+    def test_a_marker_beside_the_end_of_its_bar_is_explained(self, result: RunResult) -> None:
+        plain = figures_cost.stack_panel(result, "EUR")
+        mine = result.estimates["single"] | {
+            "total_cost_per_year": replace(result.estimates["single"]["total_cost_per_year"], worth=2.0)
+        }
+        surer = figures_cost.stack_panel(replace(result, estimates=result.estimates | {"single": mine}), "EUR")
+        assert plain is not None
+        assert surer is not None
+        assert not any("known faults" in note for note in plain.notes)
+        assert any("known faults" in note for note in surer.notes)
+
     def test_phases_and_rest_add_up_to_the_duration(self, result: RunResult) -> None:
         phases = figures_recovery.phases_of(result, "single-bounded-queue")
         whole = phases.pop("duration_s").mean
